@@ -1,0 +1,80 @@
+// What every kernel sees: views on memory, the command to carry out, and the team of threads that carries it out together.
+// Each kernel file is compiled once per instruction set inside the namespace CRIA_ISA (see build.ts); this header and the
+// interpreter are compiled once.
+//
+// A kernel is `void name(const Command&, Team&)`. All threads of the team call it at the same time; they share the work through
+// `team.each`, and the interpreter waits for all of them before the next command. Results must not depend on the number of threads:
+// never split a sum, whatever is computed for one row or one output element is computed by one thread in one fixed order.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+namespace cria {
+
+// Order and names as in src/tensor/dtype.ts.
+enum class DType : int32_t { f32, bf16, f16, i32, panel_f32, panel_bf16 };
+
+constexpr int panel_rows = 16;
+constexpr int max_rank = 4;
+
+using bf16 = uint16_t;  // storage only; arithmetic is f32 or the processor's own bf16 products
+using f16 = uint16_t;
+
+// A dense row-major tensor. `data` is null for an absent optional input.
+struct View {
+  void* data = nullptr;
+  int64_t bytes = 0;
+  DType dtype = DType::f32;
+  int32_t rank = 0;
+  int64_t dim[max_rank] = {0, 0, 0, 0};
+
+  template <class T> T* as() const { return static_cast<T*>(data); }
+  int64_t count() const {
+    int64_t n = 1;
+    for (int i = 0; i < rank; i++) n *= dim[i];
+    return n;
+  }
+  explicit operator bool() const { return data != nullptr; }
+};
+
+constexpr int max_attrs = 8;
+
+struct Command {
+  int32_t op = 0;
+  int32_t num_inputs = 0, num_outputs = 0;
+  const View* in = nullptr;
+  View* out = nullptr;
+  View workspace;                     // scratch shared by the team, as large as the lowering asked for
+  double attr[max_attrs] = {0};       // in the order native-lowering.ts writes them
+};
+
+// One thread's view of the team during a command.
+struct Team {
+  int id = 0;     // 0 .. size - 1
+  int size = 1;
+  struct Shared* shared = nullptr;    // pool.cpp's own
+
+  // Waits until all threads of the team are here.
+  void barrier();
+
+  // Calls f(i) for each i in [0, count) exactly once over the whole team, chunk by chunk as threads become free. All threads must call
+  // it with the same count; there is no barrier at its end.
+  template <class F> void each(int64_t count, F&& f, int64_t chunk = 1) {
+    std::atomic<int64_t>& next = open_counter();
+    for (int64_t begin = next.fetch_add(chunk, std::memory_order_relaxed); begin < count;
+         begin = next.fetch_add(chunk, std::memory_order_relaxed)) {
+      const int64_t end = begin + chunk < count ? begin + chunk : count;
+      for (int64_t i = begin; i < end; i++) f(i);
+    }
+  }
+
+  // This thread's own scratch memory, 64-byte aligned, kept between commands; grows on demand.
+  void* scratch(int64_t bytes);
+
+ private:
+  std::atomic<int64_t>& open_counter();  // a fresh zeroed counter per call, the same one for all threads
+};
+
+using Kernel = void (*)(const Command&, Team&);
+
+}  // namespace cria

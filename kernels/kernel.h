@@ -2,12 +2,15 @@
 // Each kernel file is compiled once per instruction set inside the namespace CRIA_ISA (see build.ts); this header and the
 // interpreter are compiled once.
 //
-// A kernel is `void name(const Command&, Team&)`. All threads of the team call it at the same time; they share the work through
+// A kernel is `void op::name(const Command&, Team&)`, named as the operator and declared in operators.h. All threads of the team call it at the same time; they share the work through
 // `team.each`, and the interpreter waits for all of them before the next command. Results must not depend on the number of threads:
 // never split a sum, whatever is computed for one row or one output element is computed by one thread in one fixed order.
 #pragma once
 #include <atomic>
 #include <cstdint>
+
+// Code in this header is compiled for every instruction set, so it must never become a shared out-of-line copy of one of them.
+#define CRIA_INLINE __attribute__((always_inline)) inline
 
 namespace cria {
 
@@ -17,8 +20,9 @@ enum class DType : int32_t { f32, bf16, f16, i32, panel_f32, panel_bf16 };
 constexpr int panel_rows = 16;
 constexpr int max_rank = 4;
 
-using bf16 = uint16_t;  // storage only; arithmetic is f32 or the processor's own bf16 products
-using f16 = uint16_t;
+// Storage types, distinct so that loads and stores overload on them (simd.h); arithmetic is f32 or the processor's own bf16 products.
+struct bf16 { uint16_t bits; };
+struct f16 { uint16_t bits; };
 
 // A dense row-major tensor. `data` is null for an absent optional input.
 struct View {
@@ -28,13 +32,13 @@ struct View {
   int32_t rank = 0;
   int64_t dim[max_rank] = {0, 0, 0, 0};
 
-  template <class T> T* as() const { return static_cast<T*>(data); }
-  int64_t count() const {
+  template <class T> CRIA_INLINE T* as() const { return static_cast<T*>(data); }
+  CRIA_INLINE int64_t count() const {
     int64_t n = 1;
     for (int i = 0; i < rank; i++) n *= dim[i];
     return n;
   }
-  explicit operator bool() const { return data != nullptr; }
+  CRIA_INLINE explicit operator bool() const { return data != nullptr; }
 };
 
 constexpr int max_attrs = 8;
@@ -59,7 +63,7 @@ struct Team {
 
   // Calls f(i) for each i in [0, count) exactly once over the whole team, chunk by chunk as threads become free. All threads must call
   // it with the same count; there is no barrier at its end.
-  template <class F> void each(int64_t count, F&& f, int64_t chunk = 1) {
+  template <class F> CRIA_INLINE void each(int64_t count, F&& f, int64_t chunk = 1) {
     std::atomic<int64_t>& next = open_counter();
     for (int64_t begin = next.fetch_add(chunk, std::memory_order_relaxed); begin < count;
          begin = next.fetch_add(chunk, std::memory_order_relaxed)) {
@@ -67,6 +71,10 @@ struct Team {
       for (int64_t i = begin; i < end; i++) f(i);
     }
   }
+
+  // Makes the run fail with this message (a string literal) after the current command: for data that points out of bounds, such as a
+  // token id beyond the table. The kernel skips the offending element and goes on.
+  void fail(const char* message);
 
   // This thread's own scratch memory, 64-byte aligned, kept between commands; grows on demand.
   void* scratch(int64_t bytes);

@@ -2,6 +2,7 @@
  * What a backend offers: memory for states, and plans made executable. Everything above the runtime sees only this.
  */
 import type { DType, Shape } from '../tensor/dtype.ts';
+import type { Node } from '../tensor/graph.ts';
 import type { Plan } from './plan.ts';
 
 export type Values = Float32Array | Float64Array | Int32Array;
@@ -32,6 +33,8 @@ export interface Executable {
 
 export interface Backend {
   readonly name: 'native' | 'reference';
+  /** Bytes of scratch memory this backend's kernel wants beside its inputs and outputs; the planner places them in the arena. */
+  workspaceBytes(node: Node): number;
   /** Zeroed memory for a state; throws CapacityError naming the size when there is none. */
   createStorage(dtype: DType, shape: Shape): Storage;
   /** Makes a plan executable on these states, by name. */

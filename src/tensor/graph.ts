@@ -56,6 +56,11 @@ export class Trace {
     return this.#declare(this.#states, 'state', name, dtype, shape);
   }
 
+  /** An f32 tensor with the same value in every place. */
+  constant(value: number, shape: Shape): Tensor {
+    return this.apply('constant', [], { value, shape })[0]!;
+  }
+
   /** Names a tensor that every run returns. */
   output(name: string, tensor: Tensor): void {
     invariant(!this.#outputs.has(name), `internal: output ${name} is named twice`);
@@ -63,7 +68,7 @@ export class Trace {
   }
 
   /** Runs `body` with its nodes labelled as one region for gradient checkpointing. */
-  region<T>(name: string, body: () => T): T {
+  region<T>(name: string | null, body: () => T): T {
     const outer = this.#region;
     this.#region = name;
     try {

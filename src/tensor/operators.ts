@@ -74,6 +74,8 @@ export interface OpAttrs {
   softplus: Record<string, never>;
   /** All values summed to a scalar []. */
   sum: Record<string, never>;
+  /** () -> `value` in every place of an f32 tensor of `shape`. */
+  constant: { value: number; shape: readonly number[] };
   /** A scalar [] repeated to `shape`. */
   expand: { shape: readonly number[] };
   /** The same values in another floating type. */

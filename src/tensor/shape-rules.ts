@@ -29,17 +29,17 @@ function take(
   shape: readonly (number | null)[],
 ): Tensor {
   const tensor = inputs[index];
-  const expected = `${dtypes.join(' or ')} [${shape.map((size) => size ?? '*').join(', ')}]`;
-  if (!tensor) throw new ShapeError(`${op}: ${name} is missing, expected ${expected}`);
   const fits =
+    tensor &&
     dtypes.includes(tensor.dtype) &&
     tensor.shape.length === shape.length &&
     shape.every((size, i) => size === null || size === tensor.shape[i]);
-  if (!fits)
-    throw new ShapeError(
-      `${op}: ${name} (${tensor.name}) must be ${expected}, got ${tensor.dtype} [${tensor.shape.join(', ')}]`,
-    );
-  return tensor;
+  if (fits) return tensor;
+  const expected = `${dtypes.join(' or ')} [${shape.map((size) => size ?? '*').join(', ')}]`;
+  if (!tensor) throw new ShapeError(`${op}: ${name} is missing, expected ${expected}`);
+  throw new ShapeError(
+    `${op}: ${name} (${tensor.name}) must be ${expected}, got ${tensor.dtype} [${tensor.shape.join(', ')}]`,
+  );
 }
 
 /** As `take`, but an absent input passes. */
@@ -215,6 +215,7 @@ export const shapeRules: { readonly [K in OpName]: ShapeRule<K> } = {
     elementwise('sum', 1)(inputs);
     return [f32([])];
   },
+  constant: (_, { shape }) => [f32(shape)],
   expand: (inputs, { shape }) => {
     take('expand', inputs, 0, 'x', ['f32'], []);
     return [f32(shape)];

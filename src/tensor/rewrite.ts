@@ -1,0 +1,54 @@
+/**
+ * Replays a graph into a new one, node by node, with a chance to change each: the mechanism under every graph transformation.
+ */
+import { invariant } from '../util/errors.ts';
+import { type Graph, type Node, type Tensor, Trace } from './graph.ts';
+import type { OpName } from './operators.ts';
+
+/** The new graph as it grows, and where each old tensor went. */
+export class Replay {
+  readonly trace = new Trace();
+  readonly #moved = new Map<Tensor, Tensor>();
+
+  constructor(graph: Graph) {
+    for (const input of graph.inputs) this.move(input, this.trace.input(input.name, input.dtype, input.shape));
+    for (const state of graph.states) this.move(state, this.trace.state(state.name, state.dtype, state.shape));
+  }
+
+  /** The new tensor that stands for an old one. */
+  of(old: Tensor): Tensor {
+    const moved = this.#moved.get(old);
+    invariant(moved, `internal: ${old.name} is used before it is computed`);
+    return moved;
+  }
+
+  has(old: Tensor): boolean {
+    return this.#moved.has(old);
+  }
+
+  /** From now on `moved` stands for `old`. */
+  move(old: Tensor, moved: Tensor): void {
+    this.#moved.set(old, moved);
+  }
+
+  /** Appends a node like `node` to the new graph, by default on the moved inputs. */
+  emit<K extends OpName>(node: Node<K>, inputs = node.inputs.map((input) => input && this.of(input))): void {
+    const outputs = this.trace.region(node.region, () => this.trace.apply(node.op, inputs, node.attrs));
+    for (const [i, output] of outputs.entries()) this.move(node.outputs[i]!, output);
+  }
+
+  /** The new graph, with the outputs of the old one. */
+  finish(graph: Graph): Graph {
+    for (const [name, tensor] of graph.outputs) this.trace.output(name, this.of(tensor));
+    return this.trace.finish();
+  }
+}
+
+/** How often each tensor is read: by nodes, and as an output of the graph. */
+export function countUses(graph: Graph): Map<Tensor, number> {
+  const uses = new Map<Tensor, number>();
+  const count = (tensor: Tensor | null) => tensor && uses.set(tensor, (uses.get(tensor) ?? 0) + 1);
+  for (const node of graph.nodes) node.inputs.forEach(count);
+  for (const tensor of graph.outputs.values()) count(tensor);
+  return uses;
+}

@@ -1,0 +1,29 @@
+/**
+ * A growing list of token ids in a typed array.
+ */
+
+export class IdSink {
+  #ids = new Uint32Array(1024);
+  length = 0;
+
+  push(id: number): void {
+    if (this.length === this.#ids.length) this.#grow();
+    this.#ids[this.length++] = id;
+  }
+
+  /** The ids so far: a view, valid until the next push. */
+  view(): Uint32Array {
+    return this.#ids.subarray(0, this.length);
+  }
+
+  /** A copy of the ids as a plain array. */
+  toArray(): number[] {
+    return Array.from(this.view());
+  }
+
+  #grow(): void {
+    const grown = new Uint32Array(this.#ids.length * 2);
+    grown.set(this.#ids);
+    this.#ids = grown;
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * The command line: one file a command, this file joins them. A command module stays light at its top (it is loaded to print the help)
+ * and imports what it needs inside its action.
+ */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { describeError, exitStatus, usageErrorOf } from './exit.ts';
+import { type CommandIo, logLine } from './io.ts';
+
+type MakeCommand = (io: CommandIo) => Command;
+
+/** Every command, in the order the help lists them. */
+const COMMANDS: readonly MakeCommand[] = [];
+
+/** The whole program, not yet run. */
+export function buildProgram(io: CommandIo, commands: readonly MakeCommand[] = COMMANDS): Command {
+  const program = new Command('cria')
+    .description('Llama 3 in TypeScript: tokenizer, training, generation and serving.')
+    .version(packageVersion())
+    .option('--debug', 'print the stack of an error')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      outputError: () => {}, // `main` prints it, once and in its own form
+    });
+  for (const make of commands) adopt(program, make(io));
+  return program;
+}
+
+/** Runs one command line; gives the exit status. */
+export async function main(
+  args: readonly string[],
+  io: CommandIo,
+  commands: readonly MakeCommand[] = COMMANDS,
+): Promise<number> {
+  try {
+    await buildProgram(io, commands).parseAsync([...args], { from: 'user' });
+    return 0;
+  } catch (error) {
+    return report(error, args, io);
+  }
+}
+
+function report(error: unknown, args: readonly string[], io: CommandIo): number {
+  const status = exitStatus(error);
+  if (status === 0) return 0;
+  const shown = error instanceof CommanderError ? usageErrorOf(error) : error;
+  if (args.includes('--debug')) logLine(io, shown instanceof Error ? (shown.stack ?? shown.message) : String(shown));
+  logLine(io, `cria: ${describeError(shown)}`);
+  return status;
+}
+
+/** Adds a command with the program's ways to fail and to print, all the way down. */
+function adopt(program: Command, command: Command): void {
+  program.addCommand(command);
+  const inherit = (parent: Command, child: Command): void => {
+    child.copyInheritedSettings(parent);
+    for (const grandchild of child.commands) inherit(child, grandchild);
+  };
+  inherit(program, command);
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}

@@ -14,11 +14,18 @@ export interface GradientTarget {
   readonly addTo: Tensor | null;
 }
 
+/** Region of all gradient nodes; every other region is forward. */
+export const GRADIENT_REGION = 'gradient';
+
 /** Appends to the trace of `loss`, a scalar [], its gradient with respect to each target; zeros where it does not depend on one. */
 export function gradients(loss: Tensor, targets: readonly GradientTarget[]): readonly Tensor[] {
   if (loss.shape.length > 0) {
     throw new ShapeError(`gradients: the loss (${loss.name}) must be a scalar [], got [${loss.shape.join(', ')}]`);
   }
+  return loss.trace.region(GRADIENT_REGION, () => walkBack(loss, targets));
+}
+
+function walkBack(loss: Tensor, targets: readonly GradientTarget[]): readonly Tensor[] {
   const nodes = [...loss.trace.nodes];
   const onPath = dependents(
     nodes,

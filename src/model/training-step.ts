@@ -4,9 +4,8 @@
  */
 import type { Precision } from '../tensor/operators.ts';
 import type { Tensor, Trace } from '../tensor/graph.ts';
-import type { LlamaConfig } from './config.ts';
-import { llamaHidden, outputWeightName } from './llama3.ts';
-import { llamaWeightShapes } from './config.ts';
+import { type LlamaContext, llamaHidden, outputWeightName } from './llama3.ts';
+import { type LlamaConfig, llamaWeightShapes } from './config.ts';
 import { tokenLogProbs } from '../tensor/ops.ts';
 
 /** Key slots per block table entry in training: any size works, since a document's slots are consecutive. */
@@ -25,10 +24,15 @@ export interface BatchShape {
 /** State names of the rotary table. */
 export const ROPE_TABLE = 'rope.table';
 
-/** Declares the inputs `tokens`, `positions`, `segments`, `blocks` and gives the hidden states f32 or bf16 [T, D]. */
-export function trainingHidden(trace: Trace, config: LlamaConfig, batch: BatchShape, precision: Precision): Tensor {
+/** What the model needs beside `tokens`: declares the inputs `positions`, `segments`, `blocks` and the states. */
+export function trainingContext(
+  trace: Trace,
+  config: LlamaConfig,
+  batch: BatchShape,
+  precision: Precision,
+): LlamaContext {
   const weights = trainingWeights(trace, config);
-  return llamaHidden(trace.input('tokens', 'i32', [batch.numTokens]), {
+  return {
     config,
     precision,
     weight: (name) => weights.get(name)!,
@@ -40,7 +44,7 @@ export function trainingHidden(trace: Trace, config: LlamaConfig, batch: BatchSh
       blocks: trace.input('blocks', 'i32', [batch.numBlocks]),
     },
     keepKeysValues: (_, fresh) => fresh,
-  });
+  };
 }
 
 /** Every weight of the model as an f32 state, by Meta's name. */
@@ -48,9 +52,9 @@ export function trainingWeights(trace: Trace, config: LlamaConfig): ReadonlyMap<
   return new Map([...llamaWeightShapes(config)].map(([name, shape]) => [name, trace.state(name, 'f32', shape)]));
 }
 
-/** Log-probability f32 [T] of the input `targets` i32 [T] (negative: ignored, gives 0) under the model. */
-export function targetLogProbs(trace: Trace, config: LlamaConfig, batch: BatchShape, precision: Precision): Tensor {
-  const hidden = trainingHidden(trace, config, batch, precision);
-  const output = trainingWeights(trace, config).get(outputWeightName(config))!;
-  return tokenLogProbs(hidden, output, trace.input('targets', 'i32', [batch.numTokens]), precision);
+/** Log-probability f32 [T] of the input `targets` i32 [T] (negative: ignored, gives 0) under the model, given the input `tokens` i32 [T]. */
+export function targetLogProbs(trace: Trace, batch: BatchShape, context: LlamaContext): Tensor {
+  const hidden = llamaHidden(trace.input('tokens', 'i32', [batch.numTokens]), context);
+  const output = context.weight(outputWeightName(context.config));
+  return tokenLogProbs(hidden, output, trace.input('targets', 'i32', [batch.numTokens]), context.precision);
 }

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { FormatError } from '../util/errors.ts';
+import { FileReader } from './file-reader.ts';
 
 export interface JsonBounds {
   readonly maxDepth: number;
@@ -21,6 +22,18 @@ export function parseBoundedJson(bytes: Uint8Array, bounds: JsonBounds, where: s
     return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes));
   } catch (error) {
     throw new FormatError(`${where}: is not valid JSON (${(error as Error).message.slice(0, 120)})`, { cause: error });
+  }
+}
+
+/** Reads and parses a JSON file of at most `maxBytes`. */
+export async function readBoundedJsonFile(path: string, bounds: JsonBounds, maxBytes: number): Promise<unknown> {
+  const reader = await FileReader.open(path);
+  try {
+    if (reader.size > maxBytes)
+      throw new FormatError(`${path}: is larger (${reader.size} bytes) than ${maxBytes} bytes`);
+    return parseBoundedJson(await reader.read(0, reader.size), bounds, path);
+  } finally {
+    await reader.close();
   }
 }
 

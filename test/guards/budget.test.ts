@@ -1,0 +1,47 @@
+/**
+ * Sizes that keep the code readable. Raise a number only with a reason beside it.
+ */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+
+const MAX_FILE_LINES = 500;
+const MAX_KERNEL_LINES = 4000;
+/** Files that hold long tables, with the reason. */
+const LONGER: Record<string, number> = {};
+
+const root = new URL('../../', import.meta.url).pathname;
+
+function filesUnder(folder: string, endings: readonly string[]): string[] {
+  const names = readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' });
+  return names
+    .filter((name) => endings.some((ending) => name.endsWith(ending)) && !name.startsWith('dist/'))
+    .map((name) => join(folder, name));
+}
+
+function numLines(file: string): number {
+  return readFileSync(join(root, file), 'utf8').split('\n').length - 1;
+}
+
+describe('budgets', () => {
+  it('keeps every source file at most 500 lines', () => {
+    const files = ['src', 'kernels', 'bench', 'test'].flatMap((folder) => filesUnder(folder, ['.ts', '.cpp', '.h']));
+    const long = files
+      .map((file) => ({ file, lines: numLines(file) }))
+      .filter(({ file, lines }) => lines > (LONGER[file] ?? MAX_FILE_LINES));
+    assert.deepEqual(long, []);
+  });
+
+  it('keeps the kernel library small', () => {
+    const total = filesUnder('kernels', ['.cpp', '.h']).reduce((sum, file) => sum + numLines(file), 0);
+    assert.ok(total <= MAX_KERNEL_LINES, `kernels/ has ${total} lines, the budget is ${MAX_KERNEL_LINES}`);
+  });
+
+  it('keeps barrels and dumping grounds out', () => {
+    const names = filesUnder('src', ['.ts']).filter((file) =>
+      /\/(utils|types|helpers|common)\.ts$|\/.*\/index\.ts$/.test(file),
+    );
+    assert.deepEqual(names, []);
+  });
+});

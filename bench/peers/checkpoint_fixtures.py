@@ -100,8 +100,9 @@ shutil.rmtree(f"{ROOT}/toy-hf", ignore_errors=True)
 model.save_pretrained(f"{ROOT}/toy-hf", max_shard_size="20KB")
 
 tokens = torch.tensor([[1, 5, 40, 7, 7, 23, 11, 2]])
+# loaded anew: casting a model to bfloat16 would also have rounded its rotary frequencies
 with torch.no_grad():
-    logits = model.to(torch.float32)(tokens).logits[0]
+    logits = LlamaForCausalLM.from_pretrained(f"{ROOT}/toy-hf", dtype=torch.float32)(tokens).logits[0]
 save_file({**weights, "logits": logits, "tokens": tokens[0]}, f"{ROOT}/toy.safetensors")
 
 params = {

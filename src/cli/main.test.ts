@@ -38,9 +38,9 @@ describe('main', () => {
   it('ends with 2 and one sentence after a wrong call', async () => {
     for (const [args, message] of [
       [['porbe'], /^cria: unknown command 'porbe'.*probe/s],
-      [['probe', '--fial', 'x'], /^cria: unknown option '--fial'/],
+      [['probe', '--fail', 'x', '--fial', 'x'], /^cria: unknown option '--fial'/],
       [['probe'], /^cria: required option '--fail <how>' not specified/],
-      [['probe', 'inner'], /^cria: missing required argument 'text'/],
+      [['probe', '--fail', 'no', 'inner'], /^cria: missing required argument 'text'/],
       [['probe', '--fail', 'config'], /^cria: steps must be positive, got -1\n$/],
     ] as const) {
       const { status, out, err } = await run(...args);

@@ -56,7 +56,8 @@ struct Command {
 struct Team {
   int id = 0;     // 0 .. size - 1
   int size = 1;
-  struct Shared* shared = nullptr;    // pool.cpp's own
+  class Shared* shared = nullptr;  // pool.cpp's own
+  int counters_used = 0;           // since the last barrier; pool.cpp's own
 
   // Waits until all threads of the team are here.
   void barrier();

@@ -6,7 +6,7 @@
 
 // X(name, least inputs, outputs, attributes)
 #define CRIA_OPERATORS(X)      \
-  X(matmul, 2, 1, 2)           \
+  X(matmul, 2, 1, 3)           \
   X(gather, 2, 1, 0)           \
   X(scatterAdd, 2, 1, 0)       \
   X(rmsNorm, 2, 2, 1)          \
@@ -33,6 +33,7 @@
   X(sigmoid, 1, 1, 0)          \
   X(softplus, 1, 1, 0)         \
   X(sum, 1, 1, 0)              \
+  X(constant, 0, 1, 1)         \
   X(expand, 1, 1, 0)           \
   X(cast, 1, 1, 0)             \
   X(sumOfSquares, 1, 1, 0)     \

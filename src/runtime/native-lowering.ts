@@ -1,0 +1,114 @@
+/**
+ * How a plan becomes the numbers that the native kernels run on: for each operator its attributes in order and the scratch memory its
+ * kernel asks for, and the encoding of a whole plan. kernels/program.h describes the encoding, kernels/operators.h repeats the list.
+ */
+import type { DType, Shape } from '../tensor/dtype.ts';
+import { byteLength } from '../tensor/dtype.ts';
+import type { Node } from '../tensor/graph.ts';
+import type { AttentionAttrs, OpAttrs, OpName } from '../tensor/operators.ts';
+import type { TensorType } from '../tensor/shape-rules.ts';
+import type { Instruction, Operand, Plan } from './plan.ts';
+
+export interface Lowering<K extends OpName> {
+  /** Attributes as numbers, in the order the kernel reads them. What the types of the tensors say is left out. */
+  attrs(attrs: OpAttrs[K]): readonly number[];
+  /** Scratch memory that the threads share while the operator runs; none when absent. */
+  workspaceBytes?(inputs: readonly (TensorType | null)[], outputs: readonly TensorType[], attrs: OpAttrs[K]): number;
+}
+
+const none = { attrs: (): readonly number[] => [] };
+const attention = (attrs: AttentionAttrs): readonly number[] => [
+  attrs.numHeads,
+  attrs.numKvHeads,
+  attrs.headDim,
+  attrs.scale,
+  attrs.blockSize,
+];
+const isBf16 = (precision: 'f32' | 'bf16'): number => Number(precision === 'bf16');
+
+/** One row per operator; the order of the rows is the order of the opcodes. */
+export const nativeLowering: { readonly [K in OpName]: Lowering<K> } = {
+  matmul: {
+    attrs: ({ transposeA, transposeB, precision }) => [Number(transposeA), Number(transposeB), isBf16(precision)],
+    workspaceBytes: (inputs, _, { precision }) => {
+      const [a, b] = [inputs[0]!.shape, inputs[1]!.shape] as [Shape, Shape];
+      return (
+        panelBytes(precision, a) +
+        panelBytes(precision, a.toReversed()) +
+        panelBytes(precision, b) +
+        panelBytes(precision, b.toReversed())
+      );
+    },
+  },
+  gather: none,
+  scatterAdd: none,
+  rmsNorm: { attrs: ({ eps }) => [eps] },
+  rmsNormGrad: none,
+  rope: { attrs: ({ headDim, inverse }) => [headDim, Number(inverse)] },
+  attention: { attrs: attention },
+  attentionGrad: { attrs: attention },
+  cacheWrite: none,
+  swiglu: none,
+  swigluGrad: none,
+  tokenLogProbs: { attrs: ({ precision }) => [isBf16(precision)] },
+  tokenLogProbsGrad: { attrs: ({ precision }) => [isBf16(precision)] },
+  add: none,
+  sub: none,
+  mul: none,
+  div: none,
+  minimum: none,
+  maximum: none,
+  greaterEqual: none,
+  affine: { attrs: ({ factor, offset }) => [factor, offset] },
+  exp: none,
+  log: none,
+  sqrt: none,
+  sigmoid: none,
+  softplus: none,
+  sum: none,
+  constant: { attrs: ({ value }) => [value] },
+  expand: none,
+  cast: none,
+  sumOfSquares: none,
+  assign: none,
+  adamw: { attrs: ({ beta1, beta2, eps, weightDecay }) => [beta1, beta2, eps, weightDecay] },
+};
+
+/** Operator names by opcode. */
+export const OPERATORS = Object.keys(nativeLowering) as OpName[];
+
+/** Names of the element types by the number the kernels know them by. */
+export const DTYPES: readonly DType[] = ['f32', 'bf16', 'f16', 'i32', 'panel_f32', 'panel_bf16'];
+
+function panelBytes(precision: 'f32' | 'bf16', shape: Shape): number {
+  return byteLength(`panel_${precision}`, shape);
+}
+
+/** Scratch memory that the kernel of a node asks for. */
+export function workspaceBytesOf<K extends OpName>({ op, inputs, outputs, attrs }: Node<K>): number {
+  return nativeLowering[op].workspaceBytes?.(inputs, outputs, attrs) ?? 0;
+}
+
+function encodeOperand(operand: Operand | null): number[] {
+  if (!operand) return [-1];
+  const { buffer, byteOffset, byteLength: bytes, dtype, shape } = operand;
+  return [buffer, byteOffset, bytes, DTYPES.indexOf(dtype), shape.length, ...shape];
+}
+
+function encodeInstruction<K extends OpName>({ op, attrs, inputs, outputs, workspace }: Instruction<K>): number[] {
+  const numbers = nativeLowering[op].attrs(attrs);
+  const operands = [...inputs, ...outputs, workspace];
+  return [
+    OPERATORS.indexOf(op),
+    inputs.length,
+    outputs.length,
+    numbers.length,
+    ...numbers,
+    ...operands.flatMap(encodeOperand),
+  ];
+}
+
+/** The plan's instructions as numbers, for the addon's `load`. */
+export function encodeProgram(plan: Plan): Float64Array {
+  return Float64Array.from(plan.instructions.flatMap((instruction) => encodeInstruction(instruction)));
+}

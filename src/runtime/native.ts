@@ -1,0 +1,337 @@
+/**
+ * The native backend: plans run by the C++ kernels of kernels/, on threads of their own. All executables of a backend share one arena;
+ * runs take turns in it. Knows the addon and how memory crosses its border, nothing about models.
+ */
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { byteLength, type DType, isPanel, numValues, type Shape } from '../tensor/dtype.ts';
+import type { Node } from '../tensor/graph.ts';
+import { CapacityError, ConfigError, invariant, ShapeError } from '../util/errors.ts';
+import type { Backend, Executable, Storage, Values } from './backend.ts';
+import { DTYPES, encodeProgram, OPERATORS, workspaceBytesOf } from './native-lowering.ts';
+import type { Operand, Plan } from './plan.ts';
+
+/** Opaque to JavaScript. */
+type Handle = object;
+
+/** Rows of f32 to or from a storage type, at a byte offset of a buffer. */
+type Convert = (
+  ...args: [
+    team: Handle,
+    values: Float32Array,
+    ArrayBuffer,
+    byteOffset: number,
+    dtype: number,
+    rows: number,
+    columns: number,
+  ]
+) => void;
+
+/** What kernels/binding.cpp exports. */
+interface Addon {
+  supportedIsas(): string[];
+  operators(): string[];
+  allocate(bytes: number): ArrayBuffer | null;
+  release(buffer: ArrayBuffer): void;
+  createTeam(isa: string, threads: number): Handle;
+  load(team: Handle, words: Float64Array): Handle;
+  run(program: Handle, buffers: readonly ArrayBuffer[]): Promise<void>;
+  profile(team: Handle): Float64Array;
+  pack: Convert;
+  unpack: Convert;
+  probe(team: Handle, name: string, bytes: number): Promise<number>;
+}
+
+const ADDON_PATH = '../../kernels/dist/cria.node';
+const BUILD_HINT = 'run: npx tsx kernels/build.ts --strict';
+
+let loaded: { addon: Addon } | { reason: string } | null = null;
+
+function loadAddon(): { addon: Addon } | { reason: string } {
+  try {
+    const addon = createRequire(import.meta.url)(ADDON_PATH) as Addon;
+    if (String(addon.operators()) === String(OPERATORS)) return { addon };
+    return { reason: `the native kernels are of another version of cria; ${BUILD_HINT}` };
+  } catch (error) {
+    const cause = (error as Error).message.split('\n')[0];
+    return { reason: `the native kernels could not be loaded (${cause}); ${BUILD_HINT}` };
+  }
+}
+
+/** Null when the native backend can be used; otherwise one sentence that says why not and what to do. */
+export function nativeUnavailableReason(): string | null {
+  loaded ??= loadAddon();
+  return 'reason' in loaded ? loaded.reason : null;
+}
+
+/** The instruction sets that this build and this processor share, the slowest first. */
+export function supportedIsas(): string[] {
+  return requireAddon().supportedIsas();
+}
+
+function requireAddon(): Addon {
+  loaded ??= loadAddon();
+  if ('reason' in loaded) throw new ConfigError(`native backend: ${loaded.reason}`);
+  return loaded.addon;
+}
+
+export interface NativeOptions {
+  /** Threads that compute; CRIA_THREADS or the number of cores by default. */
+  threads?: number;
+  /** One of `supportedIsas()`; CRIA_ISA or the fastest by default. */
+  isa?: string;
+}
+
+/** Time spent in one operator. */
+export interface OperatorTime {
+  readonly op: string;
+  readonly calls: number;
+  readonly seconds: number;
+}
+
+function chooseIsa(addon: Addon, wanted: string | undefined): string {
+  const supported = addon.supportedIsas();
+  const isa = wanted ?? process.env['CRIA_ISA'] ?? supported.at(-1)!;
+  if (!supported.includes(isa))
+    throw new ConfigError(`instruction set ${isa} cannot run here; this processor supports ${supported.join(', ')}`);
+  return isa;
+}
+
+function chooseThreads(wanted: number | undefined): number {
+  const threads = wanted ?? Number(process.env['CRIA_THREADS'] ?? availableParallelism());
+  if (!Number.isInteger(threads) || threads < 1 || threads > 1024)
+    throw new ConfigError(`threads must be a whole number from 1 to 1024, got ${threads}; set CRIA_THREADS`);
+  return threads;
+}
+
+/** A backend that runs plans on the native kernels; throws ConfigError where they cannot be used. */
+export function createNativeBackend(options: NativeOptions = {}): NativeBackend {
+  const addon = requireAddon();
+  const backend = new NativeBackend(addon, chooseIsa(addon, options.isa), chooseThreads(options.threads));
+  if (process.env['CRIA_PROFILE']) process.once('exit', () => process.stderr.write(renderProfile(backend.profile())));
+  return backend;
+}
+
+/** A table of the time per operator, the most expensive first. */
+export function renderProfile(times: readonly OperatorTime[]): string {
+  const total = times.reduce((sum, { seconds }) => sum + seconds, 0);
+  const rows = times.map(
+    ({ op, calls, seconds }) =>
+      `${op.padEnd(20)} ${String(calls).padStart(9)} ${(seconds * 1e3).toFixed(1).padStart(11)} ${((100 * seconds) / total).toFixed(1).padStart(6)}`,
+  );
+  return ['operator                 calls          ms      %', ...rows, ''].join('\n');
+}
+
+/** Part of a buffer that holds one tensor, in the kernels' layout. */
+interface Place {
+  readonly buffer: ArrayBuffer;
+  readonly byteOffset: number;
+  readonly dtype: DType;
+  readonly shape: Shape;
+}
+
+/** The backend itself: a team of threads, an arena for all plans, and the order in which runs take turns in it. */
+export class NativeBackend implements Backend {
+  readonly name = 'native';
+  readonly isa: string;
+  readonly threads: number;
+  readonly #addon: Addon;
+  readonly #team: Handle;
+  readonly #arenaBytesOfPlans = new Map<NativeExecutable, number>();
+  #arena: ArrayBuffer | null = null;
+  #lastTurn: Promise<unknown> = Promise.resolve();
+
+  constructor(addon: Addon, isa: string, threads: number) {
+    this.#addon = addon;
+    this.isa = isa;
+    this.threads = threads;
+    this.#team = addon.createTeam(isa, threads);
+  }
+
+  workspaceBytes(node: Node): number {
+    return workspaceBytesOf(node);
+  }
+
+  createStorage(dtype: DType, shape: Shape): Storage {
+    return new NativeStorage(this, { buffer: this.allocate(byteLength(dtype, shape)), byteOffset: 0, dtype, shape });
+  }
+
+  load(plan: Plan, states: ReadonlyMap<string, Storage>): Executable {
+    const buffers = plan.states.map((name) => {
+      const storage = states.get(name);
+      invariant(storage instanceof NativeStorage, `internal: state ${name} is missing or of another backend`);
+      return storage.place.buffer;
+    });
+    const executable = new NativeExecutable(this, plan, this.#addon.load(this.#team, encodeProgram(plan)), buffers);
+    this.#arenaBytesOfPlans.set(executable, plan.arenaBytes);
+    return executable;
+  }
+
+  /** Zeroed memory; throws CapacityError when there is none. */
+  allocate(bytes: number): ArrayBuffer {
+    const buffer = this.#addon.allocate(bytes);
+    if (buffer) return buffer;
+    throw new CapacityError(
+      `no memory for ${(bytes / 2 ** 20).toFixed(0)} MiB; use a smaller model, context or batch, or a smaller type`,
+    );
+  }
+
+  /** Time per operator since the last call, the most expensive first. Not during a run. */
+  profile(): OperatorTime[] {
+    const numbers = this.#addon.profile(this.#team);
+    const times = OPERATORS.map((op, i) => ({ op, seconds: numbers[i]!, calls: numbers[OPERATORS.length + i]! }));
+    return times.filter(({ calls }) => calls > 0).toSorted((a, b) => b.seconds - a.seconds);
+  }
+
+  /** What the machine can do at most, per second: `multiplyAddF32`, `multiplyAddBf16` (operations) or `readBandwidth` (bytes). */
+  probe(name: 'multiplyAddF32' | 'multiplyAddBf16' | 'readBandwidth', bytes = 0): Promise<number> {
+    return this.takeTurn(() => this.#addon.probe(this.#team, name, bytes));
+  }
+
+  /** Replaces the values at a place, converted to its type. */
+  write(place: Place, values: ArrayLike<number>): void {
+    const view = viewOf(place);
+    if (view) view.set(values);
+    else this.#addon.pack(this.#team, Float32Array.from(values), ...this.#packed(place));
+  }
+
+  /** A copy of the values at a place. */
+  read(place: Place): Float32Array | Int32Array {
+    const view = viewOf(place);
+    if (view) return view.slice();
+    const values = new Float32Array(numValues(place.shape));
+    this.#addon.unpack(this.#team, values, ...this.#packed(place));
+    return values;
+  }
+
+  /** Does `work` when everything asked for earlier is done. */
+  takeTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#lastTurn.then(work);
+    this.#lastTurn = result.catch(() => {});
+    return result;
+  }
+
+  /** The arena, as large as the largest loaded plan needs; only during a turn. */
+  arena(): ArrayBuffer {
+    const bytes = Math.max(0, ...this.#arenaBytesOfPlans.values());
+    if (this.#arena?.byteLength !== bytes) {
+      if (this.#arena) this.#addon.release(this.#arena);
+      this.#arena = null;
+      this.#arena = this.allocate(bytes);
+    }
+    return this.#arena;
+  }
+
+  /** Runs a loaded program; only during a turn. */
+  execute(program: Handle, buffers: readonly ArrayBuffer[]): Promise<void> {
+    return this.#addon.run(program, buffers);
+  }
+
+  /** Forgets an executable, and the arena with the last one. */
+  unload(executable: NativeExecutable): void {
+    this.#arenaBytesOfPlans.delete(executable);
+    if (this.#arenaBytesOfPlans.size > 0 || !this.#arena) return;
+    this.#addon.release(this.#arena);
+    this.#arena = null;
+  }
+
+  #packed({ buffer, byteOffset, dtype, shape }: Place) {
+    const rows = isPanel(dtype) ? shape[0]! : 1;
+    return [buffer, byteOffset, DTYPES.indexOf(dtype), rows, rows === 0 ? 0 : numValues(shape) / rows] as const;
+  }
+}
+
+/** The memory itself where it holds plain f32 or i32; null for other types. */
+function viewOf({ buffer, byteOffset, dtype, shape }: Place): Float32Array | Int32Array | null {
+  if (dtype === 'f32') return new Float32Array(buffer, byteOffset, numValues(shape));
+  if (dtype === 'i32') return new Int32Array(buffer, byteOffset, numValues(shape));
+  return null;
+}
+
+/** A state in a buffer of its own. */
+class NativeStorage implements Storage {
+  readonly dtype: DType;
+  readonly shape: Shape;
+  readonly sizeBytes: number;
+  readonly view: Values | null;
+  readonly place: Place;
+  readonly #backend: NativeBackend;
+
+  constructor(backend: NativeBackend, place: Place) {
+    this.#backend = backend;
+    this.place = place;
+    this.dtype = place.dtype;
+    this.shape = place.shape;
+    this.sizeBytes = place.buffer.byteLength;
+    this.view = viewOf(place);
+  }
+
+  write(values: ArrayLike<number>): void {
+    checkLength('write', values, this.shape);
+    this.#backend.write(this.place, values);
+  }
+
+  read(): Values {
+    return this.#backend.read(this.place);
+  }
+}
+
+function checkLength(what: string, values: ArrayLike<number>, shape: Shape): void {
+  if (values.length !== numValues(shape))
+    throw new ShapeError(
+      `${what}: expected ${numValues(shape)} values for [${shape.join(', ')}], got ${values.length}`,
+    );
+}
+
+/** A plan bound to its states. */
+class NativeExecutable implements Executable {
+  readonly #backend: NativeBackend;
+  readonly #plan: Plan;
+  readonly #states: readonly ArrayBuffer[];
+  #program: Handle | null;
+
+  constructor(backend: NativeBackend, plan: Plan, program: Handle, states: readonly ArrayBuffer[]) {
+    this.#backend = backend;
+    this.#plan = plan;
+    this.#program = program;
+    this.#states = states;
+  }
+
+  run(inputs: Readonly<Record<string, ArrayLike<number>>>): Promise<Record<string, Values>> {
+    return this.#backend.takeTurn(async () => {
+      invariant(this.#program, 'internal: a disposed executable was run');
+      this.#checkInputs(inputs);
+      const buffers = [this.#backend.arena(), ...this.#states];
+      for (const [name, operand] of this.#plan.inputs) this.#backend.write(placeOf(operand, buffers), inputs[name]!);
+      await this.#backend.execute(this.#program, buffers);
+      const outputs = [...this.#plan.outputs].map(
+        ([name, operand]) => [name, this.#backend.read(placeOf(operand, buffers))] as const,
+      );
+      return Object.fromEntries(outputs);
+    });
+  }
+
+  dispose(): void {
+    void this.#backend.takeTurn(async () => {
+      this.#program = null;
+      this.#backend.unload(this);
+    });
+  }
+
+  #checkInputs(given: Readonly<Record<string, ArrayLike<number>>>): void {
+    const known = this.#plan.inputs;
+    const unknown = Object.keys(given).filter((name) => !known.has(name));
+    if (unknown.length > 0)
+      throw new ShapeError(
+        `unknown input ${unknown.join(', ')}; this plan takes ${[...known.keys()].join(', ') || 'none'}`,
+      );
+    for (const [name, { shape }] of known) {
+      if (!given[name]) throw new ShapeError(`input ${name} is missing`);
+      checkLength(`input ${name}`, given[name], shape);
+    }
+  }
+}
+
+function placeOf({ buffer, byteOffset, dtype, shape }: Operand, buffers: readonly ArrayBuffer[]): Place {
+  return { buffer: buffers[buffer]!, byteOffset, dtype, shape };
+}

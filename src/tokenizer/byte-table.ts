@@ -1,85 +1,84 @@
 /**
  * Byte strings numbered 0, 1, 2, ... in the order of insertion, found by content: the vocabulary of a tokenizer.
- * Open addressing over typed arrays: no object per entry, so that 128,000 entries load in milliseconds.
- * Knows nothing about merges or text.
+ * Open addressing over typed arrays: no object per entry, so that 128,000 entries load in milliseconds. A slot holds the
+ * first 8 bytes and the length beside the number, so that looking up a short string touches one cache line.
  */
 import { invariant } from '../util/errors.ts';
+import type { Utf8Text } from './utf8.ts';
 
-/** What `find` answers for bytes that are not in the table; a number, because the answer is stored in typed arrays. */
+/** What `find` answers for bytes that are not in the table; a number, because callers keep the answer in typed arrays. */
 export const ABSENT = -1;
 
-const FNV_OFFSET = 0x811c9dc5;
-const FNV_PRIME = 0x01000193;
+const HEAD_BYTES = 8;
+// A slot: bytes 0..3, bytes 4..7, length (0 marks an empty slot), number.
+const SLOT_WORDS = 4;
+const MAX_LOAD = 2 / 3;
 
 export class ByteTable {
   #bytes: Uint8Array;
   #starts: Uint32Array;
-  #hashes: Uint32Array;
   #slots: Int32Array;
+  #shift: number;
+  #capacity: number;
   #size = 0;
   #maxLength = 0;
+  #joined = paddedText(new Uint8Array(0));
 
   constructor(expectedEntries = 1024, expectedBytes = expectedEntries * 8) {
+    const bits = Math.ceil(Math.log2(Math.max(expectedEntries, 8) / MAX_LOAD));
+    this.#capacity = Math.floor(2 ** bits * MAX_LOAD);
+    this.#slots = new Int32Array(2 ** bits * SLOT_WORDS);
+    this.#shift = 32 - bits;
     this.#bytes = new Uint8Array(expectedBytes);
-    this.#starts = new Uint32Array(expectedEntries + 1);
-    this.#hashes = new Uint32Array(expectedEntries);
-    this.#slots = new Int32Array(slotCount(expectedEntries)).fill(ABSENT);
+    this.#starts = new Uint32Array(this.#capacity + 1);
   }
 
   get size(): number {
     return this.#size;
   }
 
-  /** Number of the entry equal to `bytes[start..end)`, or ABSENT. */
-  find(bytes: Uint8Array, start: number, end: number): number {
-    const length = end - start;
-    if (length > this.#maxLength) return ABSENT;
-    let hash = FNV_OFFSET;
-    for (let i = start; i < end; i++) hash = Math.imul(hash ^ bytes[i]!, FNV_PRIME);
-    return this.#probe(hash >>> 0, bytes, start, length);
+  /** Number of the entry equal to `text.bytes[start..end)`, or ABSENT. */
+  find(text: Utf8Text, start: number, end: number): number {
+    if (end - start > this.#maxLength) return ABSENT;
+    const at = this.#locate(text, start, end);
+    return this.#slots[at + 2] === 0 ? ABSENT : this.#slots[at + 3]!;
   }
 
   /** Number of the entry equal to entry `left` followed by entry `right`, or ABSENT. */
   findJoined(left: number, right: number): number {
     const starts = this.#starts;
-    const bytes = this.#bytes;
     const leftStart = starts[left]!;
     const leftLength = starts[left + 1]! - leftStart;
     const rightStart = starts[right]!;
-    const rightEnd = starts[right + 1]!;
-    const length = leftLength + rightEnd - rightStart;
+    const length = leftLength + starts[right + 1]! - rightStart;
     if (length > this.#maxLength) return ABSENT;
-    let hash = this.#hashes[left]! | 0;
-    for (let i = rightStart; i < rightEnd; i++) hash = Math.imul(hash ^ bytes[i]!, FNV_PRIME);
-    hash >>>= 0;
-    const mask = this.#slots.length - 1;
-    for (let slot = mixed(hash) & mask; ; slot = (slot + 1) & mask) {
-      const entry = this.#slots[slot]!;
-      if (entry === ABSENT) return ABSENT;
-      if (this.#hashes[entry] !== hash) continue;
-      const entryStart = starts[entry]!;
-      if (starts[entry + 1]! - entryStart !== length) continue;
-      if (!equalBytes(bytes, entryStart, bytes, leftStart, leftLength)) continue;
-      if (equalBytes(bytes, entryStart + leftLength, bytes, rightStart, rightEnd - rightStart)) return entry;
-    }
+    if (this.#joined.length < length) this.#joined = paddedText(new Uint8Array(this.#maxLength * 2));
+    const joined = this.#joined.bytes;
+    const bytes = this.#bytes;
+    for (let i = 0; i < leftLength; i++) joined[i] = bytes[leftStart + i]!;
+    for (let i = leftLength; i < length; i++) joined[i] = bytes[rightStart + i - leftLength]!;
+    return this.find(this.#joined, 0, length);
   }
 
-  /** Number of the entry equal to `bytes[start..end)`, which is added if it is not there yet. */
-  findOrAdd(bytes: Uint8Array, start: number, end: number): number {
-    const found = this.find(bytes, start, end);
-    return found === ABSENT ? this.#append(bytes, start, end) : found;
+  /** Number of the entry equal to `text.bytes[start..end)`, which is added if it is not there yet. */
+  findOrAdd(text: Utf8Text, start: number, end: number): number {
+    const at = this.#locate(text, start, end);
+    return this.#slots[at + 2] === 0 ? this.#append(at, text, start, end) : this.#slots[at + 3]!;
   }
 
-  /** Adds a new entry; false, and nothing added, if equal bytes are there already. */
-  add(bytes: Uint8Array): boolean {
-    if (this.find(bytes, 0, bytes.length) !== ABSENT) return false;
-    this.#append(bytes, 0, bytes.length);
-    return true;
+  /** Number of the entry equal to `bytes`, or ABSENT. */
+  findBytes(bytes: Uint8Array): number {
+    return this.find(paddedText(bytes), 0, bytes.length);
+  }
+
+  /** Number of the entry equal to `bytes`, which is added if it is not there yet. */
+  findOrAddBytes(bytes: Uint8Array): number {
+    return this.findOrAdd(paddedText(bytes), 0, bytes.length);
   }
 
   /** Uses up one number without bytes: for vocabularies with holes. */
   addHole(): void {
-    this.#reserve(0);
+    void this.#reserve(0);
     this.#starts[this.#size + 1] = this.#starts[this.#size]!;
     this.#size++;
   }
@@ -90,81 +89,105 @@ export class ByteTable {
     return this.#bytes.subarray(this.#starts[index]!, this.#starts[index + 1]!);
   }
 
-  /** Number of bytes of an entry. */
+  /** Number of bytes of an entry, 0 for a hole. */
   entryLength(index: number): number {
     return this.#starts[index + 1]! - this.#starts[index]!;
   }
 
-  #probe(hash: number, bytes: Uint8Array, start: number, length: number): number {
-    const slots = this.#slots;
-    const starts = this.#starts;
-    const mask = slots.length - 1;
-    for (let slot = mixed(hash) & mask; ; slot = (slot + 1) & mask) {
-      const entry = slots[slot]!;
-      if (entry === ABSENT) return ABSENT;
-      if (this.#hashes[entry] !== hash) continue;
-      const entryStart = starts[entry]!;
-      if (starts[entry + 1]! - entryStart !== length) continue;
-      if (equalBytes(this.#bytes, entryStart, bytes, start, length)) return entry;
-    }
+  #hasTail(entry: number, bytes: Uint8Array, start: number, end: number): boolean {
+    const own = this.#bytes;
+    let at = this.#starts[entry]! + HEAD_BYTES;
+    for (let i = start; i < end; i++) if (own[at++] !== bytes[i]) return false;
+    return true;
   }
 
-  #append(bytes: Uint8Array, start: number, end: number): number {
+  /** Place in #slots of the entry equal to `text.bytes[start..end)`, or of the empty slot where it would go. */
+  #locate(text: Utf8Text, start: number, end: number): number {
+    const { bytes, view } = text;
     const length = end - start;
-    this.#reserve(length);
-    const index = this.#size++;
-    const at = this.#starts[index]!;
-    let hash = FNV_OFFSET;
-    for (let i = 0; i < length; i++) {
-      const byte = bytes[start + i]!;
-      this.#bytes[at + i] = byte;
-      hash = Math.imul(hash ^ byte, FNV_PRIME);
+    const low = firstWord(view, start, length);
+    const high = secondWord(view, start, length);
+    let hash = Math.imul(low ^ Math.imul(high, 0x85ebca6b), 0x9e3779b1) ^ length;
+    // FNV-1a over the rest
+    for (let i = start + HEAD_BYTES; i < end; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193);
+    const slots = this.#slots;
+    const mask = slots.length - 1;
+    // Multiplication mixes upwards, so the slot is taken from the high bits after folding them once.
+    let at = (Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) >>> this.#shift) * SLOT_WORDS;
+    for (; slots[at + 2] !== 0; at = (at + SLOT_WORDS) & mask) {
+      if (slots[at] !== low || slots[at + 1] !== high || slots[at + 2] !== length) continue;
+      if (length <= HEAD_BYTES || this.#hasTail(slots[at + 3]!, bytes, start + HEAD_BYTES, end)) break;
     }
-    this.#starts[index + 1] = at + length;
-    this.#hashes[index] = hash;
+    return at;
+  }
+
+  #append(at: number, text: Utf8Text, start: number, end: number): number {
+    const length = end - start;
+    invariant(length > 0, 'internal: an empty byte string has no entry');
+    if (this.#reserve(length)) at = this.#locate(text, start, end);
+    const index = this.#size++;
+    const own = this.#starts[index]!;
+    for (let i = 0; i < length; i++) this.#bytes[own + i] = text.bytes[start + i]!;
+    this.#starts[index + 1] = own + length;
     if (length > this.#maxLength) this.#maxLength = length;
-    this.#place(index);
+    const slots = this.#slots;
+    slots[at] = firstWord(text.view, start, length);
+    slots[at + 1] = secondWord(text.view, start, length);
+    slots[at + 2] = length;
+    slots[at + 3] = index;
     return index;
   }
 
-  #place(index: number): void {
-    const mask = this.#slots.length - 1;
-    let slot = mixed(this.#hashes[index]!) & mask;
-    while (this.#slots[slot] !== ABSENT) slot = (slot + 1) & mask;
-    this.#slots[slot] = index;
-  }
-
-  #reserve(moreBytes: number): void {
+  /** Makes room for one entry; true if the slots have moved. */
+  #reserve(moreBytes: number): boolean {
     const bytesNeeded = this.#starts[this.#size]! + moreBytes;
     if (bytesNeeded > this.#bytes.length) {
       const grown = new Uint8Array(Math.max(bytesNeeded, this.#bytes.length * 2));
       grown.set(this.#bytes);
       this.#bytes = grown;
     }
-    if (this.#size < this.#hashes.length) return;
-    const capacity = this.#hashes.length * 2;
-    const starts = new Uint32Array(capacity + 1);
+    if (this.#size < this.#capacity) return false;
+    const slots = new Int32Array(this.#slots.length * 2);
+    this.#capacity = Math.floor((slots.length / SLOT_WORDS) * MAX_LOAD);
+    const starts = new Uint32Array(this.#capacity + 1);
     starts.set(this.#starts);
     this.#starts = starts;
-    const hashes = new Uint32Array(capacity);
-    hashes.set(this.#hashes);
-    this.#hashes = hashes;
-    this.#slots = new Int32Array(slotCount(capacity)).fill(ABSENT);
-    for (let i = 0; i < this.#size; i++) if (this.entryLength(i) > 0) this.#place(i);
+    this.#slots = slots;
+    this.#shift--;
+    this.#placeAll();
+    return true;
+  }
+
+  #placeAll(): void {
+    const text = paddedText(this.#bytes.subarray(0, this.#starts[this.#size]));
+    for (let index = 0; index < this.#size; index++) {
+      const start = this.#starts[index]!;
+      const length = this.#starts[index + 1]! - start;
+      if (length === 0) continue;
+      const at = this.#locate(text, start, start + length);
+      this.#slots[at] = firstWord(text.view, start, length);
+      this.#slots[at + 1] = secondWord(text.view, start, length);
+      this.#slots[at + 2] = length;
+      this.#slots[at + 3] = index;
+    }
   }
 }
 
-// At most half full.
-function slotCount(entries: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(entries, 8) * 2));
+/** Bytes 0..3 as a little-endian number, zeros from `length` on. */
+function firstWord(view: DataView, start: number, length: number): number {
+  const word = view.getInt32(start, true);
+  return length >= 4 ? word : word & (0xffffff >>> (24 - 8 * length));
 }
 
-// FNV's low bits depend on few input bits; the table's slot is taken from low bits.
-function mixed(hash: number): number {
-  return hash ^ (hash >>> 15);
+/** Bytes 4..7 likewise. */
+function secondWord(view: DataView, start: number, length: number): number {
+  if (length <= 4) return 0;
+  const word = view.getInt32(start + 4, true);
+  return length >= HEAD_BYTES ? word : word & (0xffffff >>> (56 - 8 * length));
 }
 
-function equalBytes(a: Uint8Array, aStart: number, b: Uint8Array, bStart: number, length: number): boolean {
-  for (let i = 0; i < length; i++) if (a[aStart + i] !== b[bStart + i]) return false;
-  return true;
+function paddedText(bytes: Uint8Array): Utf8Text {
+  const padded = new Uint8Array(bytes.length + HEAD_BYTES);
+  padded.set(bytes);
+  return { bytes: padded, view: new DataView(padded.buffer), length: bytes.length };
 }

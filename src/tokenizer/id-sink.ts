@@ -18,7 +18,9 @@ export class IdSink {
 
   /** A copy of the ids as a plain array. */
   toArray(): number[] {
-    return Array.from(this.view());
+    const copy: number[] = [];
+    for (let i = 0; i < this.length; i++) copy.push(this.#ids[i]!);
+    return copy;
   }
 
   #grow(): void {

@@ -4,10 +4,8 @@
 import { BytePairEncoder } from './byte-pair-encoder.ts';
 import type { ByteTable } from './byte-table.ts';
 import { ImpliedMerges } from './merge-rules.ts';
-import { llama3Scanner } from './scan-llama3.ts';
+import { scanLlama3 } from './scan-llama3.ts';
 import { Tokenizer } from './tokenizer.ts';
-
-const MAX_DIGITS = 3; // \p{N}{1,3}
 
 /** Tokenizer over `vocab`, whose special tokens get the ids after the ranks, in the order given or as mapped. */
 export function llama3Tokenizer(
@@ -17,6 +15,6 @@ export function llama3Tokenizer(
   const ids = Array.isArray(specialTokens)
     ? new Map<string, number>(specialTokens.map((name: string, i) => [name, vocab.size + i]))
     : (specialTokens as ReadonlyMap<string, number>);
-  const encoding = new BytePairEncoder(vocab, new ImpliedMerges(vocab), llama3Scanner(MAX_DIGITS));
+  const encoding = new BytePairEncoder(vocab, new ImpliedMerges(vocab), scanLlama3);
   return new Tokenizer({ vocab, encoding, specialTokens: ids, pattern: 'llama3' });
 }

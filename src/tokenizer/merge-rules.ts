@@ -16,27 +16,28 @@ export interface MergeRules {
 }
 
 const CACHE_BITS = 16;
+// A cache slot: left, right, rank, unused (so that a slot never straddles a cache line).
+const SLOT_WORDS = 4;
 
 /** The merges that a tiktoken vocabulary implies; entries of `vocab` are numbered by rank. */
 export class ImpliedMerges implements MergeRules {
   readonly #vocab: ByteTable;
   // Direct-mapped: a pair met again is answered without hashing its bytes, in bounded memory.
-  readonly #lefts = new Int32Array(1 << CACHE_BITS).fill(ABSENT);
-  readonly #rights = new Int32Array(1 << CACHE_BITS);
-  readonly #ranks = new Int32Array(1 << CACHE_BITS);
+  readonly #cache = new Int32Array(SLOT_WORDS << CACHE_BITS).fill(ABSENT);
 
   constructor(vocab: ByteTable) {
     this.#vocab = vocab;
   }
 
   rank(left: number, right: number): number {
-    const slot = pairHash(left, right) >>> (32 - CACHE_BITS);
-    if (this.#lefts[slot] === left && this.#rights[slot] === right) return this.#ranks[slot]!;
+    const cache = this.#cache;
+    const slot = (pairHash(left, right) >>> (32 - CACHE_BITS)) * SLOT_WORDS;
+    if (cache[slot] === left && cache[slot + 1] === right) return cache[slot + 2]!;
     const found = this.#vocab.findJoined(left, right);
     const rank = found === ABSENT ? NO_MERGE : found;
-    this.#lefts[slot] = left;
-    this.#rights[slot] = right;
-    this.#ranks[slot] = rank;
+    cache[slot] = left;
+    cache[slot + 1] = right;
+    cache[slot + 2] = rank;
     return rank;
   }
 

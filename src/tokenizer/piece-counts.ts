@@ -2,7 +2,7 @@
  * Cuts training texts into pieces and counts the different ones.
  */
 import { ByteTable } from './byte-table.ts';
-import type { Scanner } from './scan-llama3.ts';
+import type { Scanner } from './scanner.ts';
 import { Utf8Scratch } from './utf8.ts';
 import { FormatError } from '../util/errors.ts';
 
@@ -18,15 +18,13 @@ export function countPieces(texts: Iterable<string>, scan: Scanner): PieceCounts
   for (const text of texts) {
     textNumber++;
     refuseBinary(text, textNumber);
-    scratch.write(text);
-    const { bytes, length } = scratch;
-    for (let pos = 0; pos < length;) {
-      const end = scan(bytes, pos, length);
-      const piece = pieces.findOrAdd(bytes, pos, end);
+    const utf8 = scratch.encode(text);
+    for (let pos = 0; pos < utf8.length;) {
+      const end = scan(utf8.bytes, pos, utf8.length);
+      const piece = pieces.findOrAdd(utf8, pos, end);
       counts[piece] = (counts[piece] ?? 0) + 1;
       pos = end;
     }
-    scratch.release();
   }
   if (pieces.size === 0) {
     throw new FormatError('The training text is empty; give at least one file or text with something in it.');

@@ -6,7 +6,7 @@
 import { ByteTable } from './byte-table.ts';
 import { countPieces } from './piece-counts.ts';
 import { PairCounts } from './pair-counts.ts';
-import { llama3Scanner } from './scan-llama3.ts';
+import { scanLlama3 } from './scan-llama3.ts';
 import { TRAINED_SPECIAL_TOKENS } from './special-tokens.ts';
 import { llama3Tokenizer } from './llama3-tokenizer.ts';
 import type { Tokenizer } from './tokenizer.ts';
@@ -40,7 +40,7 @@ export function trainBpe(texts: Iterable<string>, options: TrainBpeOptions): Tok
     throw new ConfigError('specialTokens holds an empty name or one name twice; give each token a name of its own.');
   }
   const wanted = vocabSize - smallest;
-  const vocab = mergeMostFrequent(new PairCounts(countPieces(texts, llama3Scanner(3))), wanted, onProgress);
+  const vocab = mergeMostFrequent(new PairCounts(countPieces(texts, scanLlama3)), wanted, onProgress);
   return llama3Tokenizer(vocab, specialTokens);
 }
 
@@ -50,7 +50,7 @@ function mergeMostFrequent(
   onProgress: ((merges: number, wanted: number) => void) | undefined,
 ): ByteTable {
   const vocab = new ByteTable(NUM_BYTES + wanted);
-  for (let byte = 0; byte < NUM_BYTES; byte++) vocab.add(Uint8Array.of(byte));
+  for (let byte = 0; byte < NUM_BYTES; byte++) vocab.findOrAddBytes(Uint8Array.of(byte));
   for (let merges = 0; merges < wanted;) {
     const pair = pairs.takeMostFrequent();
     if (pair === null) break;
@@ -59,7 +59,7 @@ function mergeMostFrequent(
     bytes.set(vocab.entry(pair.right), vocab.entryLength(pair.left));
     // Two pairs can spell the same bytes. The second one would be a token that encoding can never reach by its rank,
     // so it is merged into the token that is there already.
-    const id = vocab.findOrAdd(bytes, 0, bytes.length);
+    const id = vocab.findOrAddBytes(bytes);
     pairs.merge(pair, id);
     if (vocab.size - NUM_BYTES > merges) {
       merges++;

@@ -9,27 +9,26 @@ const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 const SCRATCH_BYTES = 1 << 18;
 const MAX_BYTES_PER_UNIT = 3;
+/** Bytes that may be read after the end of a text, whatever they hold: lookups read words. */
+export const READ_AHEAD_BYTES = 8;
 
-/** Encodes texts one after another; the bytes of one call are overwritten by the next. */
+/** UTF-8 in `bytes[0..length)`, with READ_AHEAD_BYTES more behind; `view` is over the same memory. */
+export type Utf8Text = { readonly bytes: Uint8Array; readonly view: DataView; readonly length: number };
+
+/** Encodes texts one after another; a short text's bytes are overwritten by the next. */
 export class Utf8Scratch {
-  readonly #scratch = new Uint8Array(SCRATCH_BYTES);
-  bytes: Uint8Array = this.#scratch;
-  length = 0;
+  readonly #bytes = new Uint8Array(SCRATCH_BYTES + READ_AHEAD_BYTES);
+  readonly #view = new DataView(this.#bytes.buffer);
 
-  /** Puts the UTF-8 form of `text` into `bytes[0..length)`. */
-  write(text: string): void {
+  /** UTF-8 form of `text`, valid until the next call. */
+  encode(text: string): Utf8Text {
     if (text.length * MAX_BYTES_PER_UNIT <= SCRATCH_BYTES) {
-      this.bytes = this.#scratch;
-      this.length = encoder.encodeInto(text, this.#scratch).written;
-    } else {
-      this.bytes = encoder.encode(text);
-      this.length = this.bytes.length;
+      return { bytes: this.#bytes, view: this.#view, length: encoder.encodeInto(text, this.#bytes).written };
     }
-  }
-
-  /** Lets go of a buffer that one long text needed. */
-  release(): void {
-    this.bytes = this.#scratch;
+    const exact = encoder.encode(text);
+    const bytes = new Uint8Array(exact.length + READ_AHEAD_BYTES);
+    bytes.set(exact);
+    return { bytes, view: new DataView(bytes.buffer), length: exact.length };
   }
 }
 

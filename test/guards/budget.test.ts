@@ -16,7 +16,9 @@ const root = new URL('../../', import.meta.url).pathname;
 function filesUnder(folder: string, endings: readonly string[]): string[] {
   const names = readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' });
   return names
-    .filter((name) => endings.some((ending) => name.endsWith(ending)) && !name.startsWith('dist/'))
+    .filter(
+      (name) => endings.some((ending) => name.endsWith(ending)) && !/(^|\/)(dist|node_modules|\.venv)\//.test(name),
+    )
     .map((name) => join(folder, name));
 }
 

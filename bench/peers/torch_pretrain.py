@@ -1,9 +1,10 @@
 """One pre-training step of a Llama model in PyTorch on the CPU: the peer of bench/pretrain.ts.
 
-Prints one JSON line: tokens per second (median over steps), peak memory, loss. Same shape, optimizer and token count
-as the cria side; `--mode eager|compile`, `--dtype f32|bf16` (bf16 = autocast, master weights in f32).
+Same shape, optimizer and token count as the cria side; `--mode eager|compile`, `--dtype f32|bf16` (bf16 = autocast, master weights in
+f32). Answers every line on stdin with one line of JSON: the seconds and the loss of one step. Without input it can be tried by hand:
+`yes | head -3 | python torch_pretrain.py`.
 """
-import argparse, json, resource, time
+import argparse, json, sys, time
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -70,7 +71,7 @@ class Llama(nn.Module):
 
 def main():
     p = argparse.ArgumentParser()
-    for name, value in dict(dim=512, layers=8, heads=8, kv_heads=4, ffn=1536, vocab=8192, rows=8, seq=512, steps=5, threads=2).items():
+    for name, value in dict(dim=512, layers=8, heads=8, kv_heads=4, ffn=1536, vocab=8192, rows=8, seq=512, threads=2).items():
         p.add_argument("--" + name.replace("_", "-"), type=int, default=value)
     p.add_argument("--mode", default="eager"), p.add_argument("--dtype", default="f32")
     a = p.parse_args()
@@ -91,16 +92,10 @@ def main():
         opt.zero_grad(set_to_none=True)
         return loss.item()
 
-    step()
-    times = []
-    for _ in range(a.steps):
+    for _ in sys.stdin:
         start = time.perf_counter()
         loss = step()
-        times.append(time.perf_counter() - start)
-    tokens = a.rows * a.seq
-    print(json.dumps({"peer": f"torch {torch.__version__} {a.mode} {a.dtype}", "tokens_per_second": tokens / sorted(times)[len(times) // 2],
-                      "best_tokens_per_second": tokens / min(times), "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                      "params": sum(q.numel() for q in model.parameters()), "loss": loss}))
+        print(json.dumps({"seconds": time.perf_counter() - start, "loss": loss}), flush=True)
 
 
 main()

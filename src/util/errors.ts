@@ -3,7 +3,8 @@
  * A message is one sentence: what is wrong, what was expected, what to do. Scripts rely on `code`, people on `message`.
  */
 
-export type CriaErrorCode = 'E_SHAPE' | 'E_CONFIG' | 'E_FORMAT' | 'E_CAPACITY' | 'E_REQUEST' | 'E_USAGE' | 'E_INTERNAL';
+export type CriaErrorCode =
+  'E_SHAPE' | 'E_CONFIG' | 'E_FORMAT' | 'E_CAPACITY' | 'E_RUN' | 'E_REQUEST' | 'E_USAGE' | 'E_INTERNAL';
 
 /** Base of every error the project throws on purpose; `code` is stable across releases. */
 export class CriaError extends Error {
@@ -41,6 +42,13 @@ export class FormatError extends CriaError {
 export class CapacityError extends CriaError {
   constructor(message: string, options?: ErrorOptions) {
     super('E_CAPACITY', message, options);
+  }
+}
+
+/** A run that was set up correctly cannot go on, as when training diverges. */
+export class RunError extends CriaError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('E_RUN', message, options);
   }
 }
 

@@ -9,18 +9,36 @@ template <class X, class Y> CRIA_INLINE void copy_row(const X* x, Y* y, int64_t 
   for_vectors(0, width, [&](int64_t i, auto lanes) { store(y + i, load(x + i, lanes), lanes); });
 }
 
+// A row of a table of panels, whose values lie a panel's rows apart (in pairs, for bf16).
+template <class X> void copy_panel_row(const X* table, int64_t row, float* y, int64_t width) {
+  constexpr int64_t group = sizeof(float) / sizeof(X), step = panel_rows * group;
+  const X* x = table + row / panel_rows * ((width + group - 1) / group * step) + row % panel_rows * group;
+  for (int64_t i = 0; i < width; i++) y[i] = to_float(x[i / group * step + i % group]);
+}
+
+// Calls f(t, id) for each token whose id is a row of the table.
+template <class F> void each_id(Team& team, const Command& command, F&& f) {
+  const int64_t rows = command.in[0].dim[0], tokens = command.in[1].dim[0];
+  const int32_t* ids = command.in[1].as<int32_t>();
+  team.each(tokens, [&](int64_t t) {
+    if (ids[t] < 0 || ids[t] >= rows) return team.fail("gather: an id lies outside the table");
+    f(t, ids[t]);
+  }, 16);
+}
+
 }  // namespace
 
 void op::gather(const Command& command, Team& team) {
-  const int64_t rows = command.in[0].dim[0], width = command.in[0].dim[1], tokens = command.in[1].dim[0];
-  const int32_t* ids = command.in[1].as<int32_t>();
+  const View& table = command.in[0];
+  const int64_t width = table.dim[1];
   float* y = command.out[0].as<float>();
-  with_float(command.in[0].dtype, [&](auto type) {
-    const auto* table = command.in[0].as<decltype(type)>();
-    team.each(tokens, [&](int64_t t) {
-      if (ids[t] < 0 || ids[t] >= rows) return team.fail("gather: an id lies outside the table");
-      copy_row(table + ids[t] * width, y + t * width, width);
-    }, 16);
+  if (table.dtype == DType::panel_f32)
+    return each_id(team, command, [&](int64_t t, int64_t id) { copy_panel_row(table.as<float>(), id, y + t * width, width); });
+  if (table.dtype == DType::panel_bf16)
+    return each_id(team, command, [&](int64_t t, int64_t id) { copy_panel_row(table.as<bf16>(), id, y + t * width, width); });
+  with_float(table.dtype, [&](auto type) {
+    const auto* rows = table.as<decltype(type)>();
+    each_id(team, command, [&](int64_t t, int64_t id) { copy_row(rows + id * width, y + t * width, width); });
   });
 }
 

@@ -27,7 +27,7 @@ export interface AttentionAttrs {
 export interface OpAttrs {
   /** (a, b, addend? [M, N]) -> addend + a * b [M, N]; a [M, K] or [K, M], b [K, N] or [N, K] as the transposes say. */
   matmul: { transposeA: boolean; transposeB: boolean; precision: Precision; out: FloatType };
-  /** (table [R, D], ids i32 [T]) -> the rows `ids` of table [T, D] f32. */
+  /** (table [R, D], ids i32 [T]) -> the rows `ids` of table [T, D] f32. The table may be of panels: a tied embedding is kept once. */
   gather: Record<string, never>;
   /** (values [T, D], ids i32 [T], addend? [rows, D]) -> addend + the values summed into rows `ids`, in token order. */
   scatterAdd: { rows: number };

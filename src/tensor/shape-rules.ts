@@ -118,7 +118,7 @@ export const shapeRules: { readonly [K in OpName]: ShapeRule<K> } = {
     return [{ dtype: attrs.out, shape: [M, N] }];
   },
   gather: (inputs) => {
-    const table = take('gather', inputs, 0, 'table', FLOATS, [null, null]);
+    const table = take('gather', inputs, 0, 'table', MATRICES, [null, null]);
     const ids = take('gather', inputs, 1, 'ids', ['i32'], [null]);
     return [f32([ids.shape[0]!, table.shape[1]!])];
   },

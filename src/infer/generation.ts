@@ -1,0 +1,86 @@
+/**
+ * One request as its caller sees it: tokens to iterate over as they come, and the whole result at the end.
+ */
+import type { FinishReason } from './sequence.ts';
+
+/** One token of a reply. */
+export interface GeneratedToken {
+  /** Null where text follows that was held back with earlier tokens. */
+  readonly id: number | null;
+  /** Text that became certain: whole characters, '' while one is unfinished. */
+  readonly text: string;
+}
+
+export interface Timings {
+  /** From the first step of the request to its first token. */
+  readonly prefillMs: number;
+  /** From its first to its last token. */
+  readonly decodeMs: number;
+  readonly prefillTps: number;
+  /** Tokens after the first, per second; 0 if there are none. */
+  readonly decodeTps: number;
+}
+
+export interface GenerationResult {
+  readonly text: string;
+  /** Tokens of the reply, without the one that stopped it. */
+  readonly ids: readonly number[];
+  readonly finishReason: FinishReason;
+  /** The stop token that ended the reply; null if something else did. */
+  readonly stopId: number | null;
+  readonly promptTokens: number;
+  readonly timings: Timings;
+}
+
+/** Yields the tokens of a reply; `result` gives it whole, whether or not anybody iterates. Leaving the iteration early cancels the request. */
+export class Generation implements AsyncIterable<GeneratedToken> {
+  readonly result: Promise<GenerationResult>;
+  readonly #cancel: () => void;
+  readonly #tokens: GeneratedToken[] = [];
+  #wake: () => void = () => {};
+  #isOver = false;
+  #resolve!: (result: GenerationResult) => void;
+  #reject!: (error: unknown) => void;
+
+  constructor(cancel: () => void) {
+    this.#cancel = cancel;
+    this.result = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.result.catch(() => {}); // whoever iterates learns of it there
+  }
+
+  /** For the engine: one more token. */
+  push(token: GeneratedToken): void {
+    this.#tokens.push(token);
+    this.#wake();
+  }
+
+  /** For the engine: the reply is complete. */
+  complete(result: GenerationResult): void {
+    this.#isOver = true;
+    this.#resolve(result);
+    this.#wake();
+  }
+
+  /** For the engine: the reply ends with an error. */
+  fail(error: unknown): void {
+    this.#isOver = true;
+    this.#reject(error);
+    this.#wake();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<GeneratedToken, void> {
+    try {
+      for (let next = 0; ;) {
+        if (next < this.#tokens.length) yield this.#tokens[next++]!;
+        else if (this.#isOver) break;
+        else await new Promise<void>((resolve) => (this.#wake = resolve));
+      }
+      await this.result; // throws what ended it
+    } finally {
+      if (!this.#isOver) this.#cancel();
+    }
+  }
+}

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Backend } from '../runtime/backend.ts';
+import { KV_BLOCK_SIZE, KV_TYPES } from './kv-cache.ts';
+import type { ModelOptions } from './model.ts';
+import { type Chunk, ModelRunner } from './model-runner.ts';
+import type { Logits } from './sampler.ts';
+import { testBackends, toyModel, TOY_CONFIG, toyPrompt } from './toy-model.ts';
+
+const LENGTH = 150; // more than two key tiles of the native kernel
+const V = TOY_CONFIG.vocabSize;
+const blocksFrom = (first: number) => Array.from({ length: Math.ceil(LENGTH / KV_BLOCK_SIZE) }, (_, i) => first + i);
+
+/** Logits of all tokens of `ids`, computed in chunks of these sizes, the last size repeated. */
+async function logitsInChunks(runner: ModelRunner, ids: number[], sizes: number[], blockIds = blocksFrom(0)) {
+  const parts: Logits[] = [];
+  for (let at = 0, i = 0; at < ids.length; i++) {
+    const size = sizes[Math.min(i, sizes.length - 1)]!;
+    const chunk: Chunk = { ids: ids.slice(at, at + size), startPos: at, blockIds, logits: 'all' };
+    parts.push(...(await runner.run([chunk])));
+    at += chunk.ids.length;
+  }
+  return Float32Array.from(parts.flatMap((part) => [...part]));
+}
+
+for (const [name, open] of testBackends()) {
+  describe(`a step on the ${name} backend`, () => {
+    const runnerOf = (options: Partial<ModelOptions> = {}, backend: Backend = open()) =>
+      new ModelRunner(toyModel(backend, options));
+
+    it('gives the same bits cached, in chunks and whole, at every position', async () => {
+      for (const precision of ['f32', 'bf16'] as const) {
+        const runner = runnerOf({ precision, kvType: precision });
+        const ids = toyPrompt(LENGTH);
+        const whole = await logitsInChunks(runner, ids, [LENGTH]);
+        assert.equal(whole.length, LENGTH * V);
+        for (const sizes of [[1], [100, 1], [7], [64, 33]]) {
+          assert.deepEqual(await logitsInChunks(runner, ids, sizes), whole, `${precision}, chunks of ${sizes}`);
+        }
+      }
+    });
+
+    it('gives the same bits for a sequence alone and among others, wherever its blocks lie', async () => {
+      const runner = runnerOf();
+      const [a, b] = [toyPrompt(LENGTH, 1), toyPrompt(LENGTH, 2)];
+      const alone = await logitsInChunks(runner, a, [LENGTH]);
+      const scattered = blocksFrom(0).map((id) => (id * 7 + 3) % 40);
+      const rest = Array.from({ length: 40 }, (_, id) => id).filter((id) => !scattered.includes(id));
+      await runner.run([
+        { ids: a.slice(0, 80), startPos: 0, blockIds: scattered, logits: 'none' },
+        { ids: b.slice(0, 20), startPos: 0, blockIds: rest, logits: 'none' },
+      ]);
+      const [, fromB, fromA] = await runner.run([
+        { ids: toyPrompt(3), startPos: 0, blockIds: [60], logits: 'none' },
+        { ids: b.slice(20, 90), startPos: 20, blockIds: rest, logits: 'last' },
+        { ids: a.slice(80), startPos: 80, blockIds: scattered, logits: 'all' },
+      ]);
+      assert.deepEqual(Float32Array.from(fromA!), alone.slice(80 * V));
+      assert.deepEqual(Float32Array.from(fromB!), (await logitsInChunks(runner, b, [90])).slice(89 * V, 90 * V));
+    });
+
+    it('keeps keys and values in every type', async () => {
+      const ids = toyPrompt(40);
+      const exact = await logitsInChunks(runnerOf(), ids, [40]);
+      for (const kvType of KV_TYPES) {
+        const logits = await logitsInChunks(runnerOf({ kvType }), ids, [9]);
+        const worst = Math.max(...logits.map((value, i) => Math.abs(value - exact[i]!)));
+        assert.ok(kvType === 'f32' ? worst === 0 : worst > 0 && worst < 0.2, `${kvType}: ${worst}`);
+      }
+    });
+
+    it('gives no logits where none are asked for', async () => {
+      const [none] = await runnerOf().run([{ ids: [1, 2], startPos: 0, blockIds: [0], logits: 'none' }]);
+      assert.equal(none!.length, 0);
+    });
+  });
+}

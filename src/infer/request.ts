@@ -1,0 +1,80 @@
+/**
+ * What a caller asks of the engine, with its checks and defaults.
+ */
+import { CapacityError, ConfigError } from '../util/errors.ts';
+import { checkSampling, DEFAULT_SAMPLING, type SamplingParams } from './sampling-params.ts';
+
+export interface GenerationRequest {
+  readonly promptIds: ArrayLike<number>;
+  /** Most tokens of the reply; null: until something stops it or the context is full. */
+  readonly maxTokens?: number | null;
+  readonly sampling?: Partial<SamplingParams>;
+  /** Seed of the random numbers of this request: the same seed gives the same reply, whatever runs beside it. */
+  readonly seed?: number;
+  /** Tokens that end the reply; by default the tokenizer's. */
+  readonly stopIds?: readonly number[];
+  /** Texts that end the reply. */
+  readonly stopStrings?: readonly string[];
+  /** Cancels the request; iteration and result then throw its reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** What the checks need to know of the model. */
+export interface RequestLimits {
+  readonly vocabSize: number;
+  readonly contextLength: number;
+}
+
+/** A request with every default filled in. */
+export interface CheckedRequest {
+  readonly promptIds: ArrayLike<number>;
+  /** Most tokens of prompt and reply together. */
+  readonly maxLength: number;
+  readonly sampling: SamplingParams;
+  readonly seed: number;
+  readonly stopIds: ReadonlySet<number>;
+  readonly stopStrings: readonly string[];
+}
+
+/** Fills in defaults; throws ConfigError or CapacityError saying what is wrong. */
+export function checkRequest(
+  request: GenerationRequest,
+  limits: RequestLimits,
+  stopIds: readonly number[],
+): CheckedRequest {
+  const { promptIds, maxTokens = null } = request;
+  checkIds(promptIds, limits.vocabSize);
+  if (maxTokens !== null && !(Number.isInteger(maxTokens) && maxTokens >= 1)) {
+    throw new ConfigError(`the number of tokens to generate must be a whole number from 1, got ${maxTokens}`);
+  }
+  return {
+    promptIds,
+    maxLength: maxLengthOf(promptIds.length, maxTokens, limits.contextLength),
+    sampling: checkSampling({ ...DEFAULT_SAMPLING, ...request.sampling }),
+    seed: request.seed ?? 0,
+    stopIds: new Set(request.stopIds ?? stopIds),
+    stopStrings: request.stopStrings ?? [],
+  };
+}
+
+/** Throws ConfigError unless there is at least one token and the model knows them all. */
+export function checkIds(ids: ArrayLike<number>, vocabSize: number): void {
+  if (ids.length === 0) throw new ConfigError('the prompt is empty; give at least one token');
+  for (let i = 0; i < ids.length; i++) {
+    const id = ids[i]!;
+    if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
+      throw new ConfigError(`prompt token ${i} is ${id}, the model knows the ids 0 to ${vocabSize - 1}`);
+    }
+  }
+}
+
+function maxLengthOf(promptLength: number, maxTokens: number | null, contextLength: number): number {
+  const wanted = promptLength + (maxTokens ?? 1);
+  if (wanted > contextLength) {
+    const reply = maxTokens === null ? 'leaves no room for a reply' : `and ${maxTokens} tokens to generate do not fit`;
+    throw new CapacityError(
+      `the prompt of ${promptLength} tokens ${reply} in the context of ${contextLength}; shorten the prompt or use a longer context`,
+    );
+  }
+  return maxTokens === null ? contextLength : wanted;
+}

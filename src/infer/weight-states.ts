@@ -1,0 +1,31 @@
+/**
+ * In which type each weight lies in memory for inference. Matrices are packed into panels once, norms stay f32; an embedding table that is
+ * also the output projection is kept once, as a panel that `gather` reads too.
+ */
+import { type LlamaConfig, llamaWeightShapes } from '../model/config.ts';
+import { outputWeightName } from '../model/llama3.ts';
+import { byteLength, type DType, type Shape } from '../tensor/dtype.ts';
+import type { Precision } from '../tensor/operators.ts';
+
+export interface StateType {
+  readonly dtype: DType;
+  readonly shape: Shape;
+}
+
+/** Type of every weight, by Meta's name, for products in this precision. */
+export function weightStates(config: LlamaConfig, precision: Precision): Map<string, StateType> {
+  const states = new Map<string, StateType>();
+  for (const [name, shape] of llamaWeightShapes(config)) {
+    const isOnlyLookedUp = name === 'tok_embeddings.weight' && outputWeightName(config) !== name;
+    const dtype = shape.length === 1 ? 'f32' : isOnlyLookedUp ? precision : (`panel_${precision}` as const);
+    states.set(name, { dtype, shape });
+  }
+  return states;
+}
+
+/** Bytes of all weights together. */
+export function weightBytes(config: LlamaConfig, precision: Precision): number {
+  let total = 0;
+  for (const { dtype, shape } of weightStates(config, precision).values()) total += byteLength(dtype, shape);
+  return total;
+}

@@ -61,7 +61,7 @@ const MISFITS: { readonly [K in OpName]: { attrs: OpAttrs[K]; misfits: readonly 
   gather: {
     attrs: {},
     misfits: [
-      [{ table: 'f32 [4]', ids: 'i32 [3]' }, 'gather: table (table) must be f32 or bf16 [*, *], got f32 [4]'],
+      [{ table: 'f32 [4]', ids: 'i32 [3]' }, 'gather: table (table) must be f32 or bf16 or panel_f32 or panel_bf16 [*, *], got f32 [4]'],
       [{ table: 'f32 [4, 2]', ids: 'f32 [3]' }, 'gather: ids (ids) must be i32 [*], got f32 [3]'],
     ],
   },

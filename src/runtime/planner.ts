@@ -119,14 +119,15 @@ function placeInStates(graph: Graph, places: Map<Tensor, Place>): void {
   }
 }
 
-/** No node from `from` to `until` reads `old`, but the producer of `value` may where it can work in place. */
+/** No node from `from` to `until` touches the state in any version, but the producer of `value` may read `old` where it can work in place. */
 function canComputeInto(graph: Graph, value: Tensor, old: Tensor, from: number, until: number): boolean {
+  const state = rootState(old);
   for (let i = from; i < until; i++) {
     const node = graph.nodes[i]!;
-    if (!node.inputs.includes(old)) continue;
+    const reads = node.inputs.filter((input) => input && rootState(input) === state);
+    if (reads.length === 0) continue;
     const inPlaceRead = node === value.node && inPlaceInput(value, (input) => input === old) === old;
-    const reads = node.inputs.filter((input) => input === old).length;
-    if (!inPlaceRead || reads > 1) return false;
+    if (!inPlaceRead || reads.length > 1) return false;
   }
   return true;
 }

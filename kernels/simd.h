@@ -268,7 +268,15 @@ CRIA_INLINE vf dot_pairs(vf acc, vi a, vi b) {
 }
 
 // Two vectors rounded to bf16 and interleaved: lane i holds (low[i], high[i]).
-CRIA_INLINE vi pair_bf16(vf low, vf high) { return (vi)(round_bf16(low) | (round_bf16(high) << 16)); }
+CRIA_INLINE vi pair_bf16(vf low, vf high) {
+#if defined(__AVX512BF16__)
+  const __m512i order = (__m512i)(vi{0x100000, 0x110001, 0x120002, 0x130003, 0x140004, 0x150005, 0x160006, 0x170007, 0x180008, 0x190009,
+                                     0x1a000a, 0x1b000b, 0x1c000c, 0x1d000d, 0x1e000e, 0x1f000f});
+  return (vi)_mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low));
+#else
+  return (vi)(round_bf16(low) | (round_bf16(high) << 16));
+#endif
+}
 
 // Calls f with a value of the C++ type of a floating dtype: `with_type(view.dtype, [&](auto type) { using T = decltype(type); ... })`.
 template <class F> CRIA_INLINE void with_type(DType dtype, F&& f) {

@@ -2,10 +2,10 @@
  * How a plan becomes the numbers that the native kernels run on: for each operator its attributes in order and the scratch memory its
  * kernel asks for, and the encoding of a whole plan. kernels/program.h describes the encoding, kernels/operators.h repeats the list.
  */
-import type { DType, Shape } from '../tensor/dtype.ts';
-import { byteLength } from '../tensor/dtype.ts';
+import type { DType } from '../tensor/dtype.ts';
+import { byteLength, isPanel } from '../tensor/dtype.ts';
 import type { Node } from '../tensor/graph.ts';
-import type { AttentionAttrs, OpAttrs, OpName } from '../tensor/operators.ts';
+import type { AttentionAttrs, OpAttrs, OpName, Precision } from '../tensor/operators.ts';
 import type { TensorType } from '../tensor/shape-rules.ts';
 import type { Instruction, Operand, Plan } from './plan.ts';
 
@@ -24,20 +24,16 @@ const attention = (attrs: AttentionAttrs): readonly number[] => [
   attrs.scale,
   attrs.blockSize,
 ];
-const isBf16 = (precision: 'f32' | 'bf16'): number => Number(precision === 'bf16');
+const isBf16 = (precision: Precision): number => Number(precision === 'bf16');
 
 /** One row per operator; the order of the rows is the order of the opcodes. */
 export const nativeLowering: { readonly [K in OpName]: Lowering<K> } = {
   matmul: {
     attrs: ({ transposeA, transposeB, precision }) => [Number(transposeA), Number(transposeB), isBf16(precision)],
-    workspaceBytes: (inputs, _, { precision }) => {
-      const [a, b] = [inputs[0]!.shape, inputs[1]!.shape] as [Shape, Shape];
-      return (
-        panelBytes(precision, a) +
-        panelBytes(precision, a.toReversed()) +
-        panelBytes(precision, b) +
-        panelBytes(precision, b.toReversed())
-      );
+    workspaceBytes: ([a, b], _, { transposeA, transposeB, precision }) => {
+      if (isPanel(b!.dtype)) return 0;
+      const depth = a!.shape[transposeA ? 0 : 1]!;
+      return packedBytes(b!.shape[transposeB ? 0 : 1]!, depth, precision);
     },
   },
   gather: none,
@@ -74,14 +70,21 @@ export const nativeLowering: { readonly [K in OpName]: Lowering<K> } = {
   adamw: { attrs: ({ beta1, beta2, eps, weightDecay }) => [beta1, beta2, eps, weightDecay] },
 };
 
+/** Packed at a time at most: what stays in a share of the last-level cache. */
+const PACKED_CHUNK_BYTES = 8 * 2 ** 20;
+/** But no fewer lines than this, as packing the other operand again for every chunk must stay cheap. */
+const PACKED_CHUNK_LINES = 192;
+
 /** Operator names by opcode. */
 export const OPERATORS = Object.keys(nativeLowering) as OpName[];
 
 /** Names of the element types by the number the kernels know them by. */
 export const DTYPES: readonly DType[] = ['f32', 'bf16', 'f16', 'i32', 'panel_f32', 'panel_bf16'];
 
-function panelBytes(precision: 'f32' | 'bf16', shape: Shape): number {
-  return byteLength(`panel_${precision}`, shape);
+/** Room to pack `lines` x `depth` values into panels, all of them or as many panels as stay in the cache while they are multiplied. */
+function packedBytes(lines: number, depth: number, precision: Precision): number {
+  const bytes = (panelLines: number): number => byteLength(`panel_${precision}`, [panelLines, depth]);
+  return Math.min(bytes(lines), Math.max(PACKED_CHUNK_BYTES, bytes(PACKED_CHUNK_LINES)));
 }
 
 /** Scratch memory that the kernel of a node asks for. */

@@ -1,0 +1,36 @@
+// matmul: a * b + addend, with either operand transposed; b may be stored in panels.
+#include "matrix-product.h"
+#include "operators.h"
+
+namespace cria::CRIA_ISA {
+
+namespace {
+
+// A [rows, columns] matrix whose lines are its rows, or its columns.
+Operand operand_of(const View& matrix, bool lines_are_rows) {
+  if (lines_are_rows) return {matrix.data, matrix.dtype, matrix.dim[0], matrix.dim[1], matrix.dim[1], true};
+  return {matrix.data, matrix.dtype, matrix.dim[1], matrix.dim[0], matrix.dim[1], false};
+}
+
+constexpr int64_t stored_chunk_bytes = 8 << 20;  // of a weight stored in panels, multiplied by all rows before the next: stays in the cache
+
+}  // namespace
+
+void op::matmul(const Command& command, Team& team) {
+  const bool transpose_a = command.attr[0] != 0, transpose_b = command.attr[1] != 0;
+  const DType arithmetic = command.attr[2] != 0 ? DType::bf16 : DType::f32;
+  const View &b = command.in[1], &out = command.out[0];
+  const Operand a = operand_of(command.in[0], !transpose_a);
+  const Result c{out.data, out.dtype, out.dim[1], command.num_inputs > 2 ? command.in[2].as<float>() : nullptr};
+  if (out.count() == 0) return;
+  if (b.dtype != DType::panel_f32 && b.dtype != DType::panel_bf16)
+    return multiply(team, arithmetic, a, operand_of(b, transpose_b), c, command.workspace);
+  const int64_t bytes = panel_bytes(arithmetic, a.depth), columns = out.dim[1];
+  const int64_t step = bytes == 0 ? columns : (stored_chunk_bytes / bytes / 12 * 12 + 12) * panel_rows;
+  for (int64_t first = 0; first < columns; first += step) {
+    const char* panels = b.as<char>() + first / panel_rows * bytes;
+    multiply_panels(team, arithmetic, a, panels, first, columns - first < step ? columns - first : step, c);
+  }
+}
+
+}  // namespace cria::CRIA_ISA

@@ -61,7 +61,10 @@ const MISFITS: { readonly [K in OpName]: { attrs: OpAttrs[K]; misfits: readonly 
   gather: {
     attrs: {},
     misfits: [
-      [{ table: 'f32 [4]', ids: 'i32 [3]' }, 'gather: table (table) must be f32 or bf16 or panel_f32 or panel_bf16 [*, *], got f32 [4]'],
+      [
+        { table: 'f32 [4]', ids: 'i32 [3]' },
+        'gather: table (table) must be f32 or bf16 or panel_f32 or panel_bf16 [*, *], got f32 [4]',
+      ],
       [{ table: 'f32 [4, 2]', ids: 'f32 [3]' }, 'gather: ids (ids) must be i32 [*], got f32 [3]'],
     ],
   },
@@ -144,10 +147,7 @@ const MISFITS: { readonly [K in OpName]: { attrs: OpAttrs[K]; misfits: readonly 
         { dy: 'f32 [2, 3]', gate: 'f32 [3, 2]', up: 'f32 [2, 3]' },
         'gate (gate) must be f32 or bf16 [2, 3], got f32 [3, 2]',
       ],
-      [
-        { dy: 'f32 [2, 3]', gate: 'f32 [2, 3]', up: 'f32 [2, 4]' },
-        'up (up) must be f32 [2, 3], got f32 [2, 4]',
-      ],
+      [{ dy: 'f32 [2, 3]', gate: 'f32 [2, 3]', up: 'f32 [2, 4]' }, 'up (up) must be f32 [2, 3], got f32 [2, 4]'],
     ],
   },
   tokenLogProbs: {

@@ -7,71 +7,47 @@ import type { IdSink } from './id-sink.ts';
 import { NO_MERGE, type MergeRules } from './merge-rules.ts';
 import { RankQueue } from './rank-queue.ts';
 
-// Below this length searching all pairs again beats a heap.
+// Up to this length searching all pairs again beats a queue.
 const MAX_SEARCHED = 64;
+const shortRanks = new Int32Array(MAX_SEARCHED);
 
-/** Merges sequences of token ids; keeps scratch memory, so one instance serves one thread. */
-export class BytePairMerger {
-  readonly #rules: MergeRules;
-  readonly #ids = new Int32Array(MAX_SEARCHED);
-  readonly #ranks = new Int32Array(MAX_SEARCHED);
-
-  constructor(rules: MergeRules) {
-    this.#rules = rules;
-  }
-
-  /** Appends to `sink` what the symbols `idOf(start)`, ..., `idOf(end - 1)` merge into. */
-  merge(symbols: ArrayLike<number>, start: number, end: number, idOf: Int32Array, sink: IdSink): void {
-    if (end - start <= MAX_SEARCHED) this.#mergeShort(symbols, start, end, idOf, sink);
-    else mergeLong(this.#rules, symbols, start, end, idOf, sink);
-  }
-
-  #mergeShort(symbols: ArrayLike<number>, start: number, end: number, idOf: Int32Array, sink: IdSink): void {
-    const rules = this.#rules;
-    const ids = this.#ids;
-    const ranks = this.#ranks; // ranks[i]: of the pair (i, i + 1)
-    let count = end - start;
-    for (let i = 0; i < count; i++) ids[i] = idOf[symbols[start + i]!]!;
-    for (let i = 0; i + 1 < count; i++) ranks[i] = rules.rank(ids[i]!, ids[i + 1]!);
-    while (count > 1) {
-      let best = NO_MERGE;
-      let at = 0;
-      for (let i = 0; i + 1 < count; i++) {
-        if (ranks[i]! < best) {
-          best = ranks[i]!;
-          at = i;
-        }
-      }
-      if (best === NO_MERGE) break;
-      ids[at] = rules.mergedId(best);
-      count--;
-      for (let i = at + 1; i < count; i++) {
-        ids[i] = ids[i + 1]!;
-        ranks[i] = ranks[i + 1]!;
-      }
-      if (at > 0) ranks[at - 1] = rules.rank(ids[at - 1]!, ids[at]!);
-      if (at + 1 < count) ranks[at] = rules.rank(ids[at]!, ids[at + 1]!);
-    }
-    for (let i = 0; i < count; i++) sink.push(ids[i]!);
-  }
+/** Appends to `sink` what the symbols `ids[0..count)` merge into; `ids` is overwritten. */
+export function mergePairs(rules: MergeRules, ids: Int32Array, count: number, sink: IdSink): void {
+  if (count <= MAX_SEARCHED) mergeShort(rules, ids, count, sink);
+  else mergeLong(rules, ids, count, sink);
 }
 
-function mergeLong(
-  rules: MergeRules,
-  symbols: ArrayLike<number>,
-  start: number,
-  end: number,
-  idOf: Int32Array,
-  sink: IdSink,
-): void {
-  const count = end - start;
-  const ids = new Int32Array(count);
+function mergeShort(rules: MergeRules, ids: Int32Array, count: number, sink: IdSink): void {
+  const ranks = shortRanks; // ranks[i]: of the pair (i, i + 1)
+  for (let i = 0; i + 1 < count; i++) ranks[i] = rules.rank(ids[i]!, ids[i + 1]!);
+  while (count > 1) {
+    let best = NO_MERGE;
+    let at = 0;
+    for (let i = 0; i + 1 < count; i++) {
+      if (ranks[i]! < best) {
+        best = ranks[i]!;
+        at = i;
+      }
+    }
+    if (best === NO_MERGE) break;
+    ids[at] = rules.mergedId(ids[at]!, ids[at + 1]!, best);
+    count--;
+    for (let i = at + 1; i < count; i++) {
+      ids[i] = ids[i + 1]!;
+      ranks[i] = ranks[i + 1]!;
+    }
+    if (at > 0) ranks[at - 1] = rules.rank(ids[at - 1]!, ids[at]!);
+    if (at + 1 < count) ranks[at] = rules.rank(ids[at]!, ids[at + 1]!);
+  }
+  for (let i = 0; i < count; i++) sink.push(ids[i]!);
+}
+
+function mergeLong(rules: MergeRules, ids: Int32Array, count: number, sink: IdSink): void {
   const next = new Int32Array(count);
   const previous = new Int32Array(count);
   const ranks = new Int32Array(count).fill(NO_MERGE); // of the pair whose left symbol is here, as of now
   const queue = new RankQueue();
   for (let i = 0; i < count; i++) {
-    ids[i] = idOf[symbols[start + i]!]!;
     next[i] = i + 1;
     previous[i] = i - 1;
   }
@@ -86,7 +62,7 @@ function mergeLong(
     if (ranks[left] !== bucket.rank) continue; // either side has merged since it was queued
     const right = next[left]!;
     const after = next[right]!;
-    ids[left] = rules.mergedId(bucket.rank);
+    ids[left] = rules.mergedId(ids[left]!, ids[right]!, bucket.rank);
     ranks[left] = NO_MERGE;
     ranks[right] = NO_MERGE;
     next[left] = after;

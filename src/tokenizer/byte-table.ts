@@ -22,6 +22,7 @@ export class ByteTable {
   #capacity: number;
   #size = 0;
   #maxLength = 0;
+  readonly #hidden = new Set<number>();
   #joined = paddedText(new Uint8Array(0));
 
   constructor(expectedEntries = 1024, expectedBytes = expectedEntries * 8) {
@@ -52,7 +53,7 @@ export class ByteTable {
     const rightStart = starts[right]!;
     const length = leftLength + starts[right + 1]! - rightStart;
     if (length > this.#maxLength) return ABSENT;
-    if (this.#joined.length < length) this.#joined = paddedText(new Uint8Array(this.#maxLength * 2));
+    if (this.#joined.length < length) this.#joined = paddedText(new Uint8Array(this.#maxLength));
     const joined = this.#joined.bytes;
     const bytes = this.#bytes;
     for (let i = 0; i < leftLength; i++) joined[i] = bytes[leftStart + i]!;
@@ -76,11 +77,21 @@ export class ByteTable {
     return this.findOrAdd(paddedText(bytes), 0, bytes.length);
   }
 
-  /** Uses up one number without bytes: for vocabularies with holes. */
-  addHole(): void {
-    void this.#reserve(0);
-    this.#starts[this.#size + 1] = this.#starts[this.#size]!;
-    this.#size++;
+  /**
+   * Adds an entry that has a number and bytes but that `find` never answers with: a special token, or, with no bytes,
+   * a hole in the vocabulary.
+   */
+  addHidden(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    const start = this.#starts[this.#size]!;
+    this.#bytes.set(bytes, start);
+    this.#starts[++this.#size] = start + bytes.length;
+    this.#hidden.add(this.#size - 1);
+  }
+
+  /** True for an entry that `find` never answers with. */
+  isHidden(index: number): boolean {
+    return this.#hidden.has(index);
   }
 
   /** Bytes of an entry, empty for a hole; a view that must not be written to. */
@@ -163,7 +174,7 @@ export class ByteTable {
     for (let index = 0; index < this.#size; index++) {
       const start = this.#starts[index]!;
       const length = this.#starts[index + 1]! - start;
-      if (length === 0) continue;
+      if (this.#hidden.has(index)) continue;
       const at = this.#locate(text, start, start + length);
       this.#slots[at] = firstWord(text.view, start, length);
       this.#slots[at + 1] = secondWord(text.view, start, length);

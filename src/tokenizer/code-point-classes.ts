@@ -29,12 +29,25 @@ export function codePointClasses(): Uint8Array {
   return classes;
 }
 
+/** The code points of one of the tables in unicode-ranges.ts. */
+export function codePointsOf(ranges: string): number[] {
+  const points: number[] = [];
+  forEachRange(ranges, (first, end) => {
+    for (let c = first; c < end; c++) points.push(c);
+  });
+  return points;
+}
+
 function fillRanges(target: Uint8Array, ranges: string, value: number): void {
+  forEachRange(ranges, (first, end) => target.fill(value, first, end));
+}
+
+function forEachRange(ranges: string, visit: (first: number, end: number) => void): void {
   let end = 0;
   for (const range of ranges.split(' ')) {
     const [gap, more] = range.split('+');
     const first = end + parseInt(gap!, 36);
     end = first + 1 + (more === undefined ? 0 : parseInt(more, 36));
-    target.fill(value, first, end);
+    visit(first, end);
   }
 }

@@ -2,7 +2,7 @@
  * Pairs of token ids numbered 0, 1, 2, ... in the order of insertion, found by content.
  */
 import { ABSENT } from './byte-table.ts';
-import { pairHash } from './merge-rules.ts';
+import { pairHash } from './pair-hash.ts';
 
 export class PairTable {
   #slots: Int32Array;

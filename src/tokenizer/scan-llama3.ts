@@ -3,9 +3,9 @@
  *   (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
  * Source: meta-llama/llama3 llama/tokenizer.py pat_str.
  */
-import { LETTER, NEWLINE, NUMBER, OTHER } from './code-point-classes.ts';
+import { LETTER, NEWLINE, NUMBER, OTHER, SPACE } from './code-point-classes.ts';
 import { contractionEnd } from './contraction.ts';
-import { classAt, numbersEnd, runEnd, whiteSpaceEnd } from './scanner.ts';
+import { classAt, numbersEnd, runEnd } from './scanner.ts';
 import { sequenceLength } from './utf8.ts';
 
 /** Scanner of Llama 3's pattern: up to three digits make a piece. */
@@ -31,7 +31,7 @@ function scan(bytes: Uint8Array, pos: number, end: number, maxDigits: number): n
     return contraction > pos ? contraction : runEnd(bytes, second, end, LETTER);
   }
   if (kind === OTHER || (lead === 0x20 && secondKind === OTHER)) return symbolsEnd(bytes, second, end);
-  return whiteSpaceEnd(bytes, pos, end, true);
+  return whiteSpaceEnd(bytes, pos, end);
 }
 
 // [^\s\p{L}\p{N}]+[\r\n]*
@@ -39,4 +39,20 @@ function symbolsEnd(bytes: Uint8Array, pos: number, end: number): number {
   let at = runEnd(bytes, pos, end, OTHER);
   while (at < end && (bytes[at] === 0x0a || bytes[at] === 0x0d)) at++;
   return at;
+}
+
+// \s*[\r\n]+|\s+(?!\S)|\s+
+function whiteSpaceEnd(bytes: Uint8Array, pos: number, end: number): number {
+  let at = pos;
+  let lastStart = pos;
+  let newlinesEnd = pos;
+  while (at < end) {
+    const kind = classAt(bytes, at);
+    if (kind !== SPACE && kind !== NEWLINE) break;
+    lastStart = at;
+    at += sequenceLength(bytes[at]!);
+    if (kind === NEWLINE) newlinesEnd = at;
+  }
+  if (newlinesEnd > pos) return newlinesEnd;
+  return at === end || lastStart === pos ? at : lastStart;
 }

@@ -1,7 +1,7 @@
 /**
  * What the pre-tokenising scanners share: their type and runs of one class of code points in UTF-8.
  */
-import { codePointClasses, NEWLINE, NUMBER, SPACE } from './code-point-classes.ts';
+import { codePointClasses, NUMBER } from './code-point-classes.ts';
 import { codePointAt, sequenceLength } from './utf8.ts';
 
 /** End of the piece that starts at `pos < end` of well-formed UTF-8. The text ends at `end`: look-ahead sees nothing beyond. */
@@ -33,20 +33,4 @@ export function runEnd(bytes: Uint8Array, pos: number, end: number, kind: number
 export function numbersEnd(bytes: Uint8Array, pos: number, end: number, max: number): number {
   for (let i = 0; i < max && pos < end && classAt(bytes, pos) === NUMBER; i++) pos += sequenceLength(bytes[pos]!);
   return pos;
-}
-
-/** Which alternatives for white space a pattern has: `\s+(?!\S)|\s+` with or without `\s*[\r\n]+` before them. */
-export function whiteSpaceEnd(bytes: Uint8Array, pos: number, end: number, breaksAfterNewline: boolean): number {
-  let at = pos;
-  let lastStart = pos;
-  let newlinesEnd = pos;
-  while (at < end) {
-    const kind = classAt(bytes, at);
-    if (kind !== SPACE && kind !== NEWLINE) break;
-    lastStart = at;
-    at += sequenceLength(bytes[at]!);
-    if (kind === NEWLINE) newlinesEnd = at;
-  }
-  if (breaksAfterNewline && newlinesEnd > pos) return newlinesEnd;
-  return at === end || lastStart === pos ? at : lastStart;
 }

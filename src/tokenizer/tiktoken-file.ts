@@ -3,7 +3,7 @@
  * Knows nothing about disks: takes and gives contents.
  */
 import { ByteTable } from './byte-table.ts';
-import { llama3Tokenizer } from './llama3-tokenizer.ts';
+import { llama3Tokenizer, llama3TokenizerWithIds } from './llama3-tokenizer.ts';
 import { badLine, RankLineReader, toBase64 } from './rank-lines.ts';
 import { LLAMA31_SPECIAL_TOKENS, LLAMA3_SPECIAL_TOKENS } from './special-tokens.ts';
 import type { Tokenizer } from './tokenizer.ts';
@@ -21,8 +21,10 @@ const MAX_RANK = 2 ** 22;
 /** Number of lines of the file that Meta published, whose special tokens are known without a JSON. */
 const META_NUM_RANKS = 128_000;
 
+const PATTERN = 'llama3';
+
 const specialTokensSchema = z.strictObject({
-  pattern: z.literal('llama3'),
+  pattern: z.literal(PATTERN),
   specialTokens: z.record(z.string().min(1), z.number().int().nonnegative()),
 });
 
@@ -34,6 +36,7 @@ export function readTiktoken(modelFile: Uint8Array, specialTokensJson: string): 
     throw new FormatError('The special tokens file gives one id to two tokens; each special token needs its own id.');
   }
   for (const [name, id] of ids) {
+    if (id > MAX_RANK) throw new FormatError(`Special token ${name} has id ${id}, above every possible vocabulary.`);
     if (id < vocab.size) {
       throw new FormatError(
         `Special token ${name} has id ${id}, which is a rank of the vocabulary of ${vocab.size}; ` +
@@ -41,7 +44,7 @@ export function readTiktoken(modelFile: Uint8Array, specialTokensJson: string): 
       );
     }
   }
-  return llama3Tokenizer(vocab, ids);
+  return llama3TokenizerWithIds(vocab, ids);
 }
 
 /** Tokenizer of the `tokenizer.model` that Meta ships with Llama 3, with the special tokens of that generation. */
@@ -58,15 +61,21 @@ export function readMetaTokenizer(modelFile: Uint8Array, generation: Llama3Gener
 
 /** Contents of `tokenizer.model` and of the JSON of special tokens, equal byte for byte for equal tokenizers. */
 export function writeTiktoken(tokenizer: Tokenizer): { modelFile: Uint8Array; specialTokensJson: string } {
-  const { vocab, pattern } = tokenizer.parts;
+  const { vocab, merges, text } = tokenizer.model;
+  if (merges !== null || text.kind !== 'byte-level' || text.preTokenizer.name !== PATTERN) {
+    throw new ConfigError(
+      "tiktoken's format holds only vocabularies with the Llama 3 pattern and no list of merges; " +
+        'save this tokenizer as tokenizer.json.',
+    );
+  }
   const lines: string[] = [];
   for (let rank = 0; rank < vocab.size; rank++) {
-    if (vocab.entryLength(rank) > 0) lines.push(`${toBase64(vocab.entry(rank))} ${rank}\n`);
+    if (!vocab.isHidden(rank)) lines.push(`${toBase64(vocab.entry(rank))} ${rank}\n`);
   }
   const specialTokens = Object.fromEntries(tokenizer.specialTokens);
   return {
     modelFile: utf8Encode(lines.join('')),
-    specialTokensJson: `${JSON.stringify({ pattern, specialTokens }, null, 2)}\n`,
+    specialTokensJson: `${JSON.stringify({ pattern: PATTERN, specialTokens }, null, 2)}\n`,
   };
 }
 
@@ -92,7 +101,7 @@ export function readTiktokenRanks(file: Uint8Array): ByteTable {
   const vocab = new ByteTable(Math.max(Math.ceil(file.length / TYPICAL_LINE_BYTES), 256), file.length);
   while (reader.next()) {
     if (reader.rank < vocab.size || reader.rank > MAX_RANK) throw badLine(reader.line);
-    while (vocab.size < reader.rank) vocab.addHole();
+    while (vocab.size < reader.rank) vocab.addHidden(new Uint8Array(0));
     if (vocab.findOrAdd(reader.token, 0, reader.tokenLength) !== reader.rank) {
       throw new FormatError(
         `Line ${reader.line} of the tokenizer file repeats a token; use an undamaged tokenizer.model.`,

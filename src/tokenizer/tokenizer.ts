@@ -2,12 +2,15 @@
  * A vocabulary with its special tokens: text to ids and back. Everything a model, a trainer or a server asks of a tokenizer.
  * Knows nothing about files and chats; runs in the browser.
  */
-import type { ByteTable } from './byte-table.ts';
+import { AddedTokenSplitter, type AddedToken, type Segment } from './added-tokens.ts';
+import { textEncoding, type BpeModel, type TextEncoding } from './bpe-model.ts';
 import { IdSink } from './id-sink.ts';
-import { SpecialSplitter } from './special-splitter.ts';
-import { BEGIN_OF_TEXT, END_OF_TEXT, RIGHT_PAD, STOP_TOKENS } from './special-tokens.ts';
-import { utf8Decode, utf8Encode } from './utf8.ts';
+import { OffsetWriter, type EncodingWithOffsets } from './offsets.ts';
+import { StreamDecoder } from './stream-decoder.ts';
+import { utf8Decode } from './utf8.ts';
 import { ConfigError } from '../util/errors.ts';
+
+export type { StreamDecoder };
 
 export type EncodeOptions = {
   /** Put the beginning-of-text token first. Default false. */
@@ -23,44 +26,63 @@ export type DecodeOptions = {
   skipSpecial?: boolean;
 };
 
-/** Appends the ids of a text in which nothing is special. */
-export interface TextEncoding {
-  encode(text: string, sink: IdSink): void;
-}
-
-export type TokenizerParts = {
-  vocab: ByteTable;
-  encoding: TextEncoding;
-  specialTokens: ReadonlyMap<string, number>;
-  /** Name of the pre-tokenising pattern, for saving. */
-  pattern: string;
+/** Which tokens play which part; null where the vocabulary has none for it. */
+export type TokenRoles = {
+  bosId: number | null;
+  eosId: number | null;
+  padId: number | null;
+  /** Ids after which generation ends. */
+  stopIds: readonly number[];
+  /** What the model was trained with: whether plain text begins with the bos token, and ends with the eos token. */
+  addsBos: boolean;
+  addsEos: boolean;
 };
 
 export class Tokenizer {
-  /** Number of ids: one more than the highest. */
-  readonly vocabSize: number;
+  readonly model: BpeModel;
+  readonly addedTokens: readonly AddedToken[];
+  /** Special tokens by name. */
   readonly specialTokens: ReadonlyMap<string, number>;
-  readonly bosId: number | null;
-  readonly eosId: number | null;
-  readonly padId: number | null;
-  /** Ids after which generation ends. */
-  readonly stopIds: readonly number[];
-  readonly parts: TokenizerParts;
+  readonly roles: TokenRoles;
 
-  readonly #splitter: SpecialSplitter;
-  readonly #specialBytes = new Map<number, Uint8Array>();
+  readonly #encoding: TextEncoding;
+  readonly #plainSplitter: AddedTokenSplitter; // of added tokens that are not special
+  readonly #fullSplitter: AddedTokenSplitter;
+  readonly #specialIds: ReadonlySet<number>;
   readonly #sink = new IdSink();
 
-  constructor(parts: TokenizerParts) {
-    this.parts = parts;
-    this.specialTokens = parts.specialTokens;
-    this.vocabSize = Math.max(parts.vocab.size, ...[...parts.specialTokens.values()].map((id) => id + 1));
-    for (const [name, id] of parts.specialTokens) this.#specialBytes.set(id, utf8Encode(name));
-    this.#splitter = new SpecialSplitter(parts.specialTokens);
-    this.bosId = this.idOf(BEGIN_OF_TEXT);
-    this.eosId = this.idOf(END_OF_TEXT);
-    this.padId = this.idOf(RIGHT_PAD);
-    this.stopIds = STOP_TOKENS.map((name) => this.idOf(name)).filter((id) => id !== null);
+  constructor(model: BpeModel, addedTokens: readonly AddedToken[], roles: TokenRoles) {
+    this.model = model;
+    this.addedTokens = addedTokens;
+    this.roles = roles;
+    const special = addedTokens.filter((token) => token.isSpecial);
+    this.specialTokens = new Map(special.map(({ content, id }) => [content, id]));
+    this.#specialIds = new Set(special.map(({ id }) => id));
+    this.#encoding = textEncoding(model);
+    this.#plainSplitter = new AddedTokenSplitter(addedTokens.filter((token) => !token.isSpecial));
+    this.#fullSplitter = new AddedTokenSplitter(addedTokens);
+  }
+
+  /** Number of ids: one more than the highest. */
+  get vocabSize(): number {
+    return this.model.vocab.size;
+  }
+
+  get bosId(): number | null {
+    return this.roles.bosId;
+  }
+
+  get eosId(): number | null {
+    return this.roles.eosId;
+  }
+
+  get padId(): number | null {
+    return this.roles.padId;
+  }
+
+  /** Ids after which generation ends. */
+  get stopIds(): readonly number[] {
+    return this.roles.stopIds;
   }
 
   /** Ids of a text. */
@@ -78,9 +100,32 @@ export class Tokenizer {
     return this.#encode(text, options).length;
   }
 
+  /**
+   * Ids of a text and the part of the text each stands for, in UTF-16 units: `text.slice(starts[i], ends[i])`. Tokens that share a character
+   * all get the whole of it; a token that stands for nothing in the text (bos, a space put before it) gets an empty part.
+   */
+  encodeWithOffsets(text: string, options: EncodeOptions = {}): EncodingWithOffsets {
+    const writer = new OffsetWriter(this.model.vocab);
+    const { bosId, eosId } = this.#frame(options);
+    if (bosId !== null) writer.writeToken(bosId, 0, 0);
+    for (const segment of this.#segments(text, options)) {
+      if (segment.id !== null) {
+        writer.writeToken(segment.id, segment.start, segment.end);
+        continue;
+      }
+      const prepared = this.#encoding.prepare(text.slice(segment.start, segment.end), segment.start === 0);
+      this.#sink.length = 0;
+      this.#encoding.encode(prepared, this.#sink);
+      writer.writeText(this.#sink.view(), prepared, segment);
+    }
+    if (eosId !== null) writer.writeToken(eosId, text.length, text.length);
+    return writer.result;
+  }
+
   /** Text of ids; bytes that are no UTF-8 become U+FFFD. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
-    return utf8Decode(this.decodeBytes(ids, options));
+    const bytes = this.decodeBytes(ids, options);
+    return utf8Decode(this.dropsLeadingSpace && bytes[0] === 0x20 ? bytes.subarray(1) : bytes);
   }
 
   /** Bytes of ids, one token after the other. */
@@ -104,21 +149,18 @@ export class Tokenizer {
 
   /** Decodes token by token, holding back the bytes of a character until it is whole. */
   streamDecoder(options: DecodeOptions = {}): StreamDecoder {
-    return new StreamDecoder(this, options);
+    return new StreamDecoder(this, options.skipSpecial ?? false);
   }
 
-  /** Bytes of one token; for a special token those of its name. A view: do not write to it. */
+  /** Bytes of one token; of a special token those of its name, of a hole in the vocabulary none. A view: do not write to it. */
   tokenBytes(id: number): Uint8Array {
-    const special = this.#specialBytes.get(id);
-    if (special !== undefined) return special;
-    const { vocab } = this.parts;
-    if (!Number.isInteger(id) || id < 0 || id >= vocab.size || vocab.entryLength(id) === 0) {
+    if (!Number.isInteger(id) || id < 0 || id >= this.vocabSize) {
       throw new ConfigError(
         `Token id ${id} is not in this tokenizer's vocabulary of ${this.vocabSize}; ` +
           'decode with the tokenizer that made the ids.',
       );
     }
-    return vocab.entry(id);
+    return this.model.vocab.entry(id);
   }
 
   /** Id of a special token by name, or null if this vocabulary has none of that name. */
@@ -127,53 +169,38 @@ export class Tokenizer {
   }
 
   isSpecial(id: number): boolean {
-    return this.#specialBytes.has(id);
+    return this.#specialIds.has(id);
   }
 
-  #encode(text: string, { bos = false, eos = false, allowSpecial = false }: EncodeOptions): IdSink {
+  /** True if encoding puts a space before a text, which decoding takes away again. */
+  get dropsLeadingSpace(): boolean {
+    return this.model.text.kind === 'sentencepiece' && this.model.text.spacePrefix !== 'never';
+  }
+
+  #encode(text: string, options: EncodeOptions): IdSink {
     const sink = this.#sink;
+    const { bosId, eosId } = this.#frame(options);
     sink.length = 0;
-    if (bos) sink.push(this.#required(this.bosId, BEGIN_OF_TEXT));
-    if (allowSpecial) this.#encodeWithSpecials(text, sink);
-    else this.parts.encoding.encode(text, sink);
-    if (eos) sink.push(this.#required(this.eosId, END_OF_TEXT));
+    if (bosId !== null) sink.push(bosId);
+    for (const { start, end, id } of this.#segments(text, options)) {
+      if (id === null) this.#encoding.encode(this.#encoding.prepare(text.slice(start, end), start === 0), sink);
+      else sink.push(id);
+    }
+    if (eosId !== null) sink.push(eosId);
     return sink;
   }
 
-  #encodeWithSpecials(text: string, sink: IdSink): void {
-    for (const segment of this.#splitter.split(text)) {
-      if (segment.specialId === null) this.parts.encoding.encode(segment.text, sink);
-      else sink.push(segment.specialId);
+  #segments(text: string, { allowSpecial = false }: EncodeOptions): Segment[] {
+    return (allowSpecial ? this.#fullSplitter : this.#plainSplitter).split(text);
+  }
+
+  #frame({ bos = false, eos = false }: EncodeOptions): { bosId: number | null; eosId: number | null } {
+    if ((bos && this.bosId === null) || (eos && this.eosId === null)) {
+      throw new ConfigError(
+        `This tokenizer has no token for the ${bos && this.bosId === null ? 'beginning' : 'end'} of a text; ` +
+          'encode without it, or use a tokenizer that has one.',
+      );
     }
-  }
-
-  #required(id: number | null, name: string): number {
-    if (id === null) {
-      throw new ConfigError(`This tokenizer has no ${name} token; encode without it, or use a tokenizer that has one.`);
-    }
-    return id;
-  }
-}
-
-/** Turns a stream of ids into text of whole characters. */
-export class StreamDecoder {
-  readonly #tokenizer: Tokenizer;
-  readonly #skipSpecial: boolean;
-  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-
-  constructor(tokenizer: Tokenizer, { skipSpecial = false }: DecodeOptions = {}) {
-    this.#tokenizer = tokenizer;
-    this.#skipSpecial = skipSpecial;
-  }
-
-  /** Text that became complete with this token, '' while a character is unfinished. */
-  push(id: number): string {
-    if (this.#skipSpecial && this.#tokenizer.isSpecial(id)) return '';
-    return this.#decoder.decode(this.#tokenizer.tokenBytes(id), { stream: true });
-  }
-
-  /** What an unfinished character at the end of the stream turns into: U+FFFD or ''. */
-  flush(): string {
-    return this.#decoder.decode();
+    return { bosId: bos ? this.bosId : null, eosId: eos ? this.eosId : null };
   }
 }

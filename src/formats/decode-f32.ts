@@ -5,7 +5,9 @@
 import { bf16ToF32 } from '../util/bfloat16.ts';
 import { invariant } from '../util/errors.ts';
 import { f16ToF32 } from '../util/float16.ts';
-import type { StoredDType } from './stored-dtype.ts';
+import { decodeIq4Xs, decodeQ2K, decodeQ3K, decodeQ4K, decodeQ5K, decodeQ6K } from './dequantise-k-blocks.ts';
+import { decodeIq4Nl, decodeQ40, decodeQ41, decodeQ50, decodeQ51, decodeQ80 } from './dequantise-small-blocks.ts';
+import { STORED_DTYPES, type StoredDType } from './stored-dtype.ts';
 
 type Decoder = (bytes: Uint8Array, target: Float32Array) => void;
 type ElementArray = Float64Array | Float32Array | Int32Array | Int16Array | Int8Array | Uint32Array | Uint16Array;
@@ -24,7 +26,7 @@ function copied(view: (bytes: Uint8Array) => ElementArray | Uint8Array): Decoder
 const uint16 = elements(Uint16Array, 2);
 const int64 = elements(BigInt64Array, 8);
 
-const DECODERS: Readonly<Partial<Record<StoredDType, Decoder>>> = {
+const DECODERS: Readonly<Record<StoredDType, Decoder>> = {
   F64: copied(elements(Float64Array, 8)),
   F32: copied(elements(Float32Array, 4)),
   F16: (bytes, target) => f16ToF32(uint16(bytes), target),
@@ -37,11 +39,23 @@ const DECODERS: Readonly<Partial<Record<StoredDType, Decoder>>> = {
   U16: copied(uint16),
   U8: copied((bytes) => bytes),
   BOOL: (bytes, target) => bytes.forEach((value, i) => (target[i] = value === 0 ? 0 : 1)),
+  Q4_0: decodeQ40,
+  Q4_1: decodeQ41,
+  Q5_0: decodeQ50,
+  Q5_1: decodeQ51,
+  Q8_0: decodeQ80,
+  Q2_K: decodeQ2K,
+  Q3_K: decodeQ3K,
+  Q4_K: decodeQ4K,
+  Q5_K: decodeQ5K,
+  Q6_K: decodeQ6K,
+  IQ4_NL: decodeIq4Nl,
+  IQ4_XS: decodeIq4Xs,
 };
 
-/** Writes the float32 value of every stored element; `target` has one place per element. */
+/** Writes the float32 value of every stored element; `bytes` are whole blocks, `target` has one place per element. */
 export function decodeToF32(dtype: StoredDType, bytes: Uint8Array, target: Float32Array): void {
-  const decoder = DECODERS[dtype];
-  invariant(decoder !== undefined, `internal: no decoder for ${dtype}`);
-  decoder(bytes, target);
+  const { blockSize, blockBytes } = STORED_DTYPES[dtype];
+  invariant((target.length / blockSize) * blockBytes === bytes.length, `internal: target size for ${dtype}`);
+  DECODERS[dtype](bytes, target);
 }

@@ -4,7 +4,6 @@ import type { Backend } from '../runtime/backend.ts';
 import { KV_BLOCK_SIZE, KV_TYPES } from './kv-cache.ts';
 import type { ModelOptions } from './model.ts';
 import { type Chunk, ModelRunner } from './model-runner.ts';
-import type { Logits } from './sampler.ts';
 import { testBackends, toyModel, TOY_CONFIG, toyPrompt } from './toy-model.ts';
 
 const LENGTH = 150; // more than two key tiles of the native kernel
@@ -13,24 +12,25 @@ const blocksFrom = (first: number) => Array.from({ length: Math.ceil(LENGTH / KV
 
 /** Logits of all tokens of `ids`, computed in chunks of these sizes, the last size repeated. */
 async function logitsInChunks(runner: ModelRunner, ids: number[], sizes: number[], blockIds = blocksFrom(0)) {
-  const parts: Logits[] = [];
+  const all = new Float32Array(ids.length * V);
   for (let at = 0, i = 0; at < ids.length; i++) {
     const size = sizes[Math.min(i, sizes.length - 1)]!;
     const chunk: Chunk = { ids: ids.slice(at, at + size), startPos: at, blockIds, logits: 'all' };
-    parts.push(...(await runner.run([chunk])));
+    all.set((await runner.run([chunk]))[0]!, at * V);
     at += chunk.ids.length;
   }
-  return Float32Array.from(parts.flatMap((part) => [...part]));
+  return all;
+}
+
+function runnerOn(backend: Backend, options: Partial<ModelOptions> = {}): ModelRunner {
+  return new ModelRunner(toyModel(backend, options));
 }
 
 for (const [name, open] of testBackends()) {
   describe(`a step on the ${name} backend`, () => {
-    const runnerOf = (options: Partial<ModelOptions> = {}, backend: Backend = open()) =>
-      new ModelRunner(toyModel(backend, options));
-
     it('gives the same bits cached, in chunks and whole, at every position', async () => {
       for (const precision of ['f32', 'bf16'] as const) {
-        const runner = runnerOf({ precision, kvType: precision });
+        const runner = runnerOn(open(), { precision, kvType: precision });
         const ids = toyPrompt(LENGTH);
         const whole = await logitsInChunks(runner, ids, [LENGTH]);
         assert.equal(whole.length, LENGTH * V);
@@ -41,7 +41,7 @@ for (const [name, open] of testBackends()) {
     });
 
     it('gives the same bits for a sequence alone and among others, wherever its blocks lie', async () => {
-      const runner = runnerOf();
+      const runner = runnerOn(open());
       const [a, b] = [toyPrompt(LENGTH, 1), toyPrompt(LENGTH, 2)];
       const alone = await logitsInChunks(runner, a, [LENGTH]);
       const scattered = blocksFrom(0).map((id) => (id * 7 + 3) % 40);
@@ -61,16 +61,16 @@ for (const [name, open] of testBackends()) {
 
     it('keeps keys and values in every type', async () => {
       const ids = toyPrompt(40);
-      const exact = await logitsInChunks(runnerOf(), ids, [40]);
+      const exact = await logitsInChunks(runnerOn(open()), ids, [40]);
       for (const kvType of KV_TYPES) {
-        const logits = await logitsInChunks(runnerOf({ kvType }), ids, [9]);
+        const logits = await logitsInChunks(runnerOn(open(), { kvType }), ids, [9]);
         const worst = Math.max(...logits.map((value, i) => Math.abs(value - exact[i]!)));
         assert.ok(kvType === 'f32' ? worst === 0 : worst > 0 && worst < 0.2, `${kvType}: ${worst}`);
       }
     });
 
     it('gives no logits where none are asked for', async () => {
-      const [none] = await runnerOf().run([{ ids: [1, 2], startPos: 0, blockIds: [0], logits: 'none' }]);
+      const [none] = await runnerOn(open()).run([{ ids: [1, 2], startPos: 0, blockIds: [0], logits: 'none' }]);
       assert.equal(none!.length, 0);
     });
   });

@@ -1,0 +1,45 @@
+/**
+ * Opens a checkpoint of any format from its path: what lies there decides, never the name alone.
+ */
+import { open, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { FormatError } from '../util/errors.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import { openGgufCheckpoint } from './gguf-checkpoint.ts';
+import { HF_INDEX_FILE, HF_SINGLE_FILE, openHfFolder } from './hf-folder.ts';
+import { META_PARAMS_FILE, openMetaFolder } from './meta-folder.ts';
+
+const KINDS =
+  'a Hugging Face folder (config.json, model.safetensors), a Meta folder (params.json, consolidated.00.pth) or a .gguf file';
+
+/** Opens a folder in Hugging Face's, Meta's or our own layout, or a GGUF file; throws a FormatError or ConfigError. */
+export async function openCheckpoint(path: string): Promise<Checkpoint> {
+  const stats = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    throw new FormatError(`${path}: cannot be opened (${error.code}); expected ${KINDS}`, { cause: error });
+  });
+  if (!stats.isDirectory()) return openFile(path);
+  const names = new Set(await readdir(path));
+  const hasHfWeights = names.has(HF_SINGLE_FILE) || names.has(HF_INDEX_FILE);
+  if (names.has('config.json') && (hasHfWeights || !names.has(META_PARAMS_FILE))) return openHfFolder(path);
+  if (names.has(META_PARAMS_FILE)) return openMetaFolder(path);
+  return openOnlyGguf(path, names);
+}
+
+async function openFile(path: string): Promise<Checkpoint> {
+  const handle = await open(path, 'r');
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(4), 0, 4, 0).finally(() => handle.close());
+  if (buffer.toString('latin1', 0, bytesRead) === 'GGUF') return openGgufCheckpoint(path);
+  const isPart = /\.(safetensors|pth|json)$/.test(path);
+  throw new FormatError(
+    `${path}: is no GGUF file; ${isPart ? 'give the folder it lies in' : 'expected'} ${isPart ? `(${KINDS})` : KINDS}`,
+  );
+}
+
+/** A folder downloaded from a GGUF repository holds one file, or the numbered parts of one. */
+async function openOnlyGguf(path: string, names: ReadonlySet<string>): Promise<Checkpoint> {
+  const files = [...names].filter((name) => name.endsWith('.gguf') && !/-(?!00001)\d{5}-of-\d{5}\.gguf$/.test(name));
+  if (files.length === 1) return openGgufCheckpoint(join(path, files[0]!));
+  if (files.length > 1)
+    throw new FormatError(`${path}: holds ${files.length} GGUF files, name one of: ${files.join(', ')}`);
+  throw new FormatError(`${path}: holds no model; expected ${KINDS}`);
+}

@@ -11,7 +11,7 @@ import type { Instruction, Operand, Plan } from './plan.ts';
 
 export interface Lowering<K extends OpName> {
   /** Attributes as numbers, in the order the kernel reads them. What the types of the tensors say is left out. */
-  attrs(attrs: OpAttrs[K]): readonly number[];
+  attrs(attrs: OpAttrs[K], inputs: readonly (TensorType | null)[]): readonly number[];
   /** Scratch memory that the threads share while the operator runs; none when absent. */
   workspaceBytes?(inputs: readonly (TensorType | null)[], outputs: readonly TensorType[], attrs: OpAttrs[K]): number;
 }
@@ -46,8 +46,22 @@ export const nativeLowering: { readonly [K in OpName]: Lowering<K> } = {
   cacheWrite: none,
   swiglu: none,
   swigluGrad: none,
-  tokenLogProbs: { attrs: ({ precision }) => [isBf16(precision)] },
-  tokenLogProbsGrad: { attrs: ({ precision }) => [isBf16(precision)] },
+  tokenLogProbs: {
+    attrs: ({ precision }, [x, weight]) => [isBf16(precision), rowsAtOnce(x!, weight!)],
+    workspaceBytes: ([x, weight], _, { precision }) => {
+      const [V, D] = weight!.shape as [number, number];
+      return sumOfPieces(lossPieces(x!, weight!)) + wholeOrChunk(V, D, precision);
+    },
+  },
+  tokenLogProbsGrad: {
+    attrs: ({ precision }, [, x, weight]) => [isBf16(precision), rowsAtOnce(x!, weight!)],
+    workspaceBytes: ([, x, weight], _, { precision }) => {
+      const [V, D] = weight!.shape as [number, number];
+      const rows = rowsAtOnce(x!, weight!);
+      const pieces = [...lossPieces(x!, weight!), rows * D * 4, byteLength(`panel_${precision}`, [D, rows])];
+      return sumOfPieces(pieces) + 2 * Math.max(wholeOrChunk(V, D, precision), wholeOrChunk(D, V, precision)) + 128;
+    },
+  },
   add: none,
   sub: none,
   mul: none,
@@ -75,6 +89,11 @@ const PACKED_CHUNK_BYTES = 8 * 2 ** 20;
 /** But no fewer lines than this, as packing the other operand again for every chunk must stay cheap. */
 const PACKED_CHUNK_LINES = 192;
 
+const PACKED_WHOLE_BYTES = 64 * 2 ** 20;
+const LOGIT_BYTES = 16 * 2 ** 20;
+const LEAST_LOGIT_ROWS = 128;
+const MOST_LOGIT_ROWS = 512;
+
 /** Operator names by opcode. */
 export const OPERATORS = Object.keys(nativeLowering) as OpName[];
 
@@ -85,6 +104,30 @@ export const DTYPES: readonly DType[] = ['f32', 'bf16', 'f16', 'i32', 'panel_f32
 function packedBytes(lines: number, depth: number, precision: Precision): number {
   const bytes = (panelLines: number): number => byteLength(`panel_${precision}`, [panelLines, depth]);
   return Math.min(bytes(lines), Math.max(PACKED_CHUNK_BYTES, bytes(PACKED_CHUNK_LINES)));
+}
+
+/** Room to pack a weight that many products share: all of it unless it is huge. */
+function wholeOrChunk(lines: number, depth: number, precision: Precision): number {
+  const whole = byteLength(`panel_${precision}`, [lines, depth]);
+  return whole <= PACKED_WHOLE_BYTES ? whole : packedBytes(lines, depth, precision);
+}
+
+/** Rows whose logits exist at a time: even, as bf16 products go in pairs of tokens. */
+function rowsAtOnce(x: TensorType, weight: TensorType): number {
+  const [rows, V] = [x.shape[0]!, weight.shape[0]!];
+  const most = Math.max(LEAST_LOGIT_ROWS, Math.min(MOST_LOGIT_ROWS, LOGIT_BYTES / (4 * V)));
+  return 2 * Math.floor(Math.min(most, rows + 1) / 2);
+}
+
+/** What both token log-probability kernels cut from their workspace: count, row numbers, rows of x, logits. */
+function lossPieces(x: TensorType, weight: TensorType): readonly number[] {
+  const [T, D] = x.shape as [number, number];
+  const rows = rowsAtOnce(x, weight);
+  return [4, T * 4, rows * D * 4, rows * weight.shape[0]! * 4];
+}
+
+function sumOfPieces(piecesBytes: readonly number[]): number {
+  return piecesBytes.reduce((sum, bytes) => sum + Math.ceil(bytes / 64) * 64, 0);
 }
 
 /** Scratch memory that the kernel of a node asks for. */
@@ -99,7 +142,7 @@ function encodeOperand(operand: Operand | null): number[] {
 }
 
 function encodeInstruction<K extends OpName>({ op, attrs, inputs, outputs, workspace }: Instruction<K>): number[] {
-  const numbers = nativeLowering[op].attrs(attrs);
+  const numbers = nativeLowering[op].attrs(attrs, inputs);
   const operands = [...inputs, ...outputs, workspace];
   return [
     OPERATORS.indexOf(op),

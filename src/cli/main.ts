@@ -6,11 +6,12 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { describeError, exitStatus, usageErrorOf } from './exit.ts';
 import { type CommandIo, logLine } from './io.ts';
+import { pretrainCommand } from './pretrain.ts';
 
 type MakeCommand = (io: CommandIo) => Command;
 
 /** Every command, in the order the help lists them. */
-const COMMANDS: readonly MakeCommand[] = [];
+const COMMANDS: readonly MakeCommand[] = [pretrainCommand];
 
 /** The whole program, not yet run. */
 export function buildProgram(io: CommandIo, commands: readonly MakeCommand[] = COMMANDS): Command {

@@ -62,25 +62,31 @@ export function trainingBatches(
   };
 }
 
-/** Rows one after the other, so that every token but the first is a target once; at most `maxRows` rows (null: all). */
-export function* validationBatches(
-  file: TokenFile,
-  info: SplitInfo,
-  layout: RowLayout,
-  maxRows: number | null,
-): Generator<PackedBatch> {
+export interface ValidationBatches {
+  readonly shape: BatchShape;
+  /** Rows one after the other, so that every token but the first is a target once; at most `maxRows` rows (null: all). */
+  batches(maxRows: number | null): Iterable<PackedBatch>;
+}
+
+/** Side-by-side rows of a token file. */
+export function validationBatches(file: TokenFile, info: SplitInfo, layout: RowLayout): ValidationBatches {
   const { seqLen, rowsPerMicroStep } = layout;
   const shape = shapeFor(info, layout);
-  const numRows = Math.min(Math.ceil((file.length - 1) / seqLen), maxRows ?? Number.POSITIVE_INFINITY);
-  for (let first = 0; first < numRows; first += rowsPerMicroStep) {
-    const length = Math.min(rowsPerMicroStep, numRows - first);
-    const rows = Array.from({ length }, (_, i) => readRow(file, (first + i) * seqLen, layout));
-    yield packBatch(rows, seqLen, shape);
-  }
+  return {
+    shape,
+    *batches(maxRows) {
+      const numRows = Math.min(Math.ceil((file.length - 1) / seqLen), maxRows ?? Number.POSITIVE_INFINITY);
+      for (let first = 0; first < numRows; first += rowsPerMicroStep) {
+        const length = Math.min(rowsPerMicroStep, numRows - first);
+        const rows = Array.from({ length }, (_, i) => readRow(file, (first + i) * seqLen, layout));
+        yield packBatch(rows, seqLen, shape);
+      }
+    },
+  };
 }
 
 /** The shape of every batch from this part of a corpus. */
-export function shapeFor(info: SplitInfo, { seqLen, rowsPerMicroStep }: RowLayout): BatchShape {
+function shapeFor(info: SplitInfo, { seqLen, rowsPerMicroStep }: RowLayout): BatchShape {
   return batchShape(rowsPerMicroStep, seqLen, maxSegmentsPerRow(seqLen, info.numDocuments, info.shortestDocument));
 }
 

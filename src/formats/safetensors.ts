@@ -47,6 +47,7 @@ export interface SafetensorsInfo extends TensorInfo {
 }
 
 const MAX_HEADER_BYTES = 100_000_000; // the limit of the reference implementation
+const MAX_NAMES = 200; // in one message
 const HEADER_BOUNDS = { maxDepth: 3, maxItems: 4_000_000 };
 
 const size = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
@@ -158,9 +159,11 @@ function checkContiguous(tensors: Map<string, SafetensorsInfo>, dataStart: numbe
     }
     position += info.byteLength;
   }
-  if (position !== reader.size) {
-    throw new FormatError(
-      `${reader.path}: tensors end at byte ${position}, the file at ${reader.size}; it is cut off or damaged`,
-    );
-  }
+  if (position === reader.size) return;
+  const lost = inOrder.filter(([, info]) => info.byteOffset + info.byteLength > reader.size);
+  const names = lost.slice(0, MAX_NAMES).map(([name]) => quoted(name));
+  throw new FormatError(
+    `${reader.path}: tensors end at byte ${position}, the file at ${reader.size}; it is cut off or damaged` +
+      (lost.length === 0 ? '' : `, which concerns ${lost.length} tensors: ${names.join(', ')}`),
+  );
 }

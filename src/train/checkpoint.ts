@@ -100,6 +100,12 @@ export function checkpointPath(folder: string, step: number): string {
   return join(folder, `step-${step}`);
 }
 
+/** Fills the states from the newest checkpoint in `folder`, if there is one, and gives the numbers to go on from. */
+export async function continueFrom(folder: string, tensors: CheckpointContents['tensors']): Promise<TrainerState> {
+  const newest = (await checkpointSteps(folder)).at(-1);
+  return newest === undefined ? INITIAL_TRAINER_STATE : readCheckpoint(checkpointPath(folder, newest), tensors);
+}
+
 /**
  * Fills the states from a checkpoint and gives the trainer's numbers. Throws one FormatError that names every tensor that is missing,
  * unknown, cut off or of a wrong type or shape; then no state is changed.

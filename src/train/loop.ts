@@ -95,7 +95,8 @@ export async function trainLoop(input: LoopInput): Promise<TrainerState> {
   const { totalSteps } = settings.schedule;
   let state = input.start;
   let skippedInARow = 0;
-  while (state.step < totalSteps && !signal?.aborted) {
+  const isStopped = () => signal?.aborted ?? false;
+  while (state.step < totalSteps && !isStopped()) {
     const startedAt = now();
     const { report, numValid } = await trainStep(input, state);
     const milliseconds = now() - startedAt;
@@ -110,7 +111,7 @@ export async function trainLoop(input: LoopInput): Promise<TrainerState> {
     await observer.step({ ...report, numTokens: state.numTokens, milliseconds }, evaluation, sample);
     skippedInARow = report.skipped === 'non-finite' ? skippedInARow + 1 : 0;
     if (skippedInARow >= MAX_SKIPPED_IN_A_ROW) throw divergence(state.step, settings);
-    if (isLast || signal?.aborted || isDue(state.step, settings.checkpointEvery)) await observer.checkpoint(state);
+    if (isLast || isStopped() || isDue(state.step, settings.checkpointEvery)) await observer.checkpoint(state);
   }
   return state;
 }

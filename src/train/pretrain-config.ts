@@ -3,7 +3,8 @@
  * and JSON files change single values of them.
  */
 import { z } from 'zod';
-import type { LlamaConfig } from '../model/config.ts';
+import { checkLlamaConfig, type LlamaConfig } from '../model/config.ts';
+import { CapacityError } from '../util/errors.ts';
 
 const positive = z.number().int().positive();
 const every = positive.nullable();
@@ -85,3 +86,13 @@ export const pretrainSchema = z.strictObject({
 });
 
 export type PretrainConfig = z.infer<typeof pretrainSchema>;
+
+/** The model of a run, checked: what is configured and the vocabulary of the tokenizer. */
+export function modelConfig({ model, train }: PretrainConfig, vocabSize: number): LlamaConfig {
+  if (train.seqLen > model.maxSeqLen) {
+    throw new CapacityError(
+      `train.seqLen (${train.seqLen}) is longer than the context of the model, model.maxSeqLen (${model.maxSeqLen}); raise that or shorten the rows`,
+    );
+  }
+  return checkLlamaConfig({ ...model, vocabSize }, 'model');
+}

@@ -4,28 +4,11 @@
 #include "vectors.h"
 
 namespace cria::CRIA_ISA {
-namespace {
-
-// The lane permutations i ^ 1, i & ~1 and i | 1, and the signs of the sine.
-struct PairLanes {
-  vi other, even, odd;
-  vf sign;
-};
-PairLanes pair_lanes(bool inverse) {
-  PairLanes pair;
-  for (int i = 0; i < VL; i++) {
-    pair.other[i] = i ^ 1, pair.even[i] = i & ~1, pair.odd[i] = i | 1;
-    pair.sign[i] = ((i & 1) != 0) != inverse ? 1.0f : -1.0f;
-  }
-  return pair;
-}
-
-}  // namespace
-
 void op::rope(const Command& command, Team& team) {
   const int64_t tokens = command.in[0].dim[0], width = command.in[0].dim[1], rows = command.in[1].dim[0];
   const int64_t head_dim = static_cast<int64_t>(command.attr[0]);
-  const PairLanes pair = pair_lanes(command.attr[1] != 0);
+  vf sign;  // of the sine: the first of a pair takes -sin, the second +sin; the other way round to turn back
+  for (int i = 0; i < VL; i++) sign[i] = (i & 1) == static_cast<int>(command.attr[1]) ? -1.0f : 1.0f;
   const float* table = command.in[1].as<float>();
   const int32_t* positions = command.in[2].as<int32_t>();
   with_float(command.in[0].dtype, [&](auto type) {
@@ -37,8 +20,8 @@ void op::rope(const Command& command, Team& team) {
       for (int64_t at = t * width; at < (t + 1) * width; at += head_dim) {
         for_vectors(0, head_dim, [&](int64_t i, auto lanes) {
           const vf value = load(x + at + i, lanes), angle = load(turn + i, lanes);
-          const vf cosine = __builtin_shuffle(angle, pair.even), sine = __builtin_shuffle(angle, pair.odd) * pair.sign;
-          store(y + at + i, fma(__builtin_shuffle(value, pair.other), sine, value * cosine), lanes);
+          const vf cosine = repeat_even(angle, all_lanes), sine = repeat_odd(angle, all_lanes) * sign;
+          store(y + at + i, fma(swap_pairs(value, all_lanes), sine, value * cosine), lanes);
         });
       }
     }, 8);

@@ -1,6 +1,8 @@
 // Loops over rows and tensors in whole vectors and a tail: the body is written once, as a lambda over (index, lanes), and hands `lanes`
 // on to load and store.
 #pragma once
+#include <utility>
+
 #include "simd.h"
 
 namespace cria::CRIA_ISA {
@@ -30,6 +32,46 @@ template <class F> CRIA_INLINE void each_vector(Team& team, int64_t count, F&& f
     const int64_t begin = block * vector_block;
     for_vectors(begin, count < begin + vector_block ? count : begin + vector_block, f);
   });
+}
+
+// Lane i takes lane I[i] of a and b laid end to end.
+template <int... I> CRIA_INLINE vf shuffle(vf a, vf b, std::integer_sequence<int, I...>) {
+#if defined(__clang__) || __GNUC__ >= 12
+  return __builtin_shufflevector(a, b, I...);
+#else
+  return __builtin_shuffle(a, b, vi{I...});
+#endif
+}
+template <int... I> CRIA_INLINE vf swap_pairs(vf x, std::integer_sequence<int, I...>) {
+  return shuffle(x, x, std::integer_sequence<int, (I ^ 1)...>{});
+}
+template <int... I> CRIA_INLINE vf repeat_even(vf x, std::integer_sequence<int, I...>) {
+  return shuffle(x, x, std::integer_sequence<int, (I & ~1)...>{});
+}
+template <int... I> CRIA_INLINE vf repeat_odd(vf x, std::integer_sequence<int, I...>) {
+  return shuffle(x, x, std::integer_sequence<int, (I | 1)...>{});
+}
+// The lower or upper halves of a and b, lane by lane in turn.
+template <int... I> CRIA_INLINE vf interleave_low(vf a, vf b, std::integer_sequence<int, I...>) {
+  return shuffle(a, b, std::integer_sequence<int, (I / 2 + I % 2 * VL)...>{});
+}
+template <int... I> CRIA_INLINE vf interleave_high(vf a, vf b, std::integer_sequence<int, I...>) {
+  return shuffle(a, b, std::integer_sequence<int, (VL / 2 + I / 2 + I % 2 * VL)...>{});
+}
+constexpr std::make_integer_sequence<int, VL> all_lanes{};
+
+// Turns VL vectors, the rows of a square, into its columns.
+CRIA_INLINE void transpose(vf (&x)[VL]) {
+  for (int round = VL; round > 1; round /= 2) {
+    vf y[VL];
+#pragma GCC unroll 8
+    for (int i = 0; i < VL / 2; i++) {
+      y[2 * i] = interleave_low(x[i], x[i + VL / 2], all_lanes);
+      y[2 * i + 1] = interleave_high(x[i], x[i + VL / 2], all_lanes);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++) x[i] = y[i];
+  }
 }
 
 // As with_type (simd.h), for activations, which are f32 or bf16.

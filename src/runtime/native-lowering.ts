@@ -3,7 +3,7 @@
  * kernel asks for, and the encoding of a whole plan. kernels/program.h describes the encoding, kernels/operators.h repeats the list.
  */
 import type { DType } from '../tensor/dtype.ts';
-import { byteLength, isPanel } from '../tensor/dtype.ts';
+import { byteLength, isPanel, numValues } from '../tensor/dtype.ts';
 import type { Node } from '../tensor/graph.ts';
 import type { AttentionAttrs, OpAttrs, OpName, Precision } from '../tensor/operators.ts';
 import type { TensorType } from '../tensor/shape-rules.ts';
@@ -39,7 +39,11 @@ export const nativeLowering: { readonly [K in OpName]: Lowering<K> } = {
   gather: none,
   scatterAdd: none,
   rmsNorm: { attrs: ({ eps }) => [eps] },
-  rmsNormGrad: none,
+  rmsNormGrad: {
+    ...none,
+    // A row of the weight's gradient per block of tokens (rms-norm.cpp).
+    workspaceBytes: ([x]) => 4 * Math.ceil(x!.shape[0]! / 64) * x!.shape[1]!,
+  },
   rope: { attrs: ({ headDim, inverse }) => [headDim, Number(inverse)] },
   attention: { attrs: attention },
   attentionGrad: { attrs: attention },
@@ -75,11 +79,11 @@ export const nativeLowering: { readonly [K in OpName]: Lowering<K> } = {
   sqrt: none,
   sigmoid: none,
   softplus: none,
-  sum: none,
+  sum: { ...none, workspaceBytes: sumBytes },
   constant: { attrs: ({ value }) => [value] },
   expand: none,
   cast: none,
-  sumOfSquares: none,
+  sumOfSquares: { ...none, workspaceBytes: sumBytes },
   assign: none,
   adamw: { attrs: ({ beta1, beta2, eps, weightDecay }) => [beta1, beta2, eps, weightDecay] },
 };
@@ -124,6 +128,11 @@ function lossPieces(x: TensorType, weight: TensorType): readonly number[] {
   const [T, D] = x.shape as [number, number];
   const rows = rowsAtOnce(x, weight);
   return [4, T * 4, rows * D * 4, rows * weight.shape[0]! * 4];
+}
+
+/** An f64 per block of 2^14 values of each tensor (reduce.cpp). */
+function sumBytes(inputs: readonly (TensorType | null)[]): number {
+  return inputs.reduce((bytes, x) => bytes + 8 * Math.ceil(numValues(x!.shape) / 2 ** 14), 0);
 }
 
 function sumOfPieces(piecesBytes: readonly number[]): number {

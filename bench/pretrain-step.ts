@@ -2,7 +2,6 @@
  * Our contender of bench/pretrain.ts: one pre-training step (gradient, clipping, AdamW) on random tokens, in a process of its own so that
  * its memory can be told. For each line `step`, `profile` or `peaks` on stdin it answers one line of JSON.
  */
-import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { batchShape, packBatch, type PackedBatch } from '../src/data/packed-batch.ts';
 import { llamaWeightShapes, type LlamaConfig } from '../src/model/config.ts';
@@ -15,8 +14,8 @@ import type { Precision } from '../src/tensor/operators.ts';
 import { sumOf } from '../src/train/evaluate.ts';
 import { batchInputs, LOSS_SCALE, nextTokenGradientGraph } from '../src/train/next-token.ts';
 import { createTrainingStates } from '../src/train/training-states.ts';
-import { UsageError } from '../src/util/errors.ts';
 import { integer, randomStream } from '../src/util/rng.ts';
+import { serveLines } from './serve-lines.ts';
 
 const BETAS = { beta1: 0.9, beta2: 0.95 };
 const LR = 1e-3;
@@ -69,23 +68,18 @@ async function main(): Promise<void> {
   const backend = createNativeBackend({ threads: Number(values.threads) });
   const batch = randomBatch(config, Number(values.rows), Number(values.seq));
   const step = prepareStep(backend, config, batch, values.precision as Precision);
-  const answers: Record<string, () => Promise<unknown>> = {
+  await serveLines({
     step: async () => {
       const startMs = performance.now();
       const loss = await step();
       return { seconds: (performance.now() - startMs) / 1000, loss };
     },
-    profile: async () => backend.profile(),
+    profile: () => backend.profile(),
     peaks: async () => ({
       f32: await backend.probe('multiplyAddF32'),
       bf16: await backend.probe('multiplyAddBf16'),
     }),
-  };
-  for await (const line of createInterface({ input: process.stdin })) {
-    const answer = answers[line];
-    if (!answer) throw new UsageError(`unknown request "${line}": use one of ${Object.keys(answers).join(', ')}`);
-    console.log(JSON.stringify(await answer()));
-  }
+  });
 }
 
 await main();

@@ -1,0 +1,169 @@
+/**
+ * The ways to compute that docs/decisions/0001-own-kernels.md weighs, measured on this machine: the products of Llama 3.2 1B for one token
+ * and for a prompt, and one product of matrices, by every contender in turn. Needs the peers (bench/peers/README.md).
+ *
+ *   npx tsx bench/compute-options.ts [--only NAME,NAME] [--rounds N] [--threads N] [--json]
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { UsageError } from '../src/util/errors.ts';
+import { interleave, report, type Sample } from './interleave.ts';
+import { type Limits, measureLimits } from './limits.ts';
+import { LineProcess } from './line-process.ts';
+import { machine, renderMachine } from './machine.ts';
+import { peerScript, peersPython } from './peers/python.ts';
+import { GEMM_FLOPS, PREFILL_TOKENS, TOKEN_WEIGHTS } from './shape-1b.ts';
+
+const WORK = ['decode', 'prefill', 'gemm'] as const;
+type Work = (typeof WORK)[number];
+
+interface Option {
+  readonly label: string;
+  /** What it is measured on. */
+  readonly work: readonly Work[];
+  /** Makes the files it reads. */
+  readonly prepare?: (folder: string) => void;
+  /** Script and arguments of the processes that share the work. */
+  readonly processes: (folder: string, threads: string) => readonly (readonly string[])[];
+}
+
+const here = (file: string) => path.join(import.meta.dirname, file);
+const python = (...args: string[]) => execFileSync(peersPython(), args, { stdio: ['ignore', 'ignore', 'inherit'] });
+
+/** llama.cpp on weights of a type; layers that are alike stand for the rest, so that wide types need less memory. */
+function llama(type: string, numLayers: number, work: readonly Work[]): Option {
+  const file = `${type}.gguf`;
+  return {
+    label: `llama.cpp (node-llama-cpp), ${type}`,
+    work,
+    prepare: (folder) =>
+      void python(peerScript('write_gguf.py'), path.join(folder, file), '--type', type, '--layers', String(numLayers)),
+    processes: (folder, threads) => [
+      [here('peers/llama-contender.ts'), path.join(folder, file), String(numLayers), threads],
+    ],
+  };
+}
+
+const script = (kind: string) => [here('probes/script-contender.ts'), kind];
+
+const OPTIONS: Readonly<Record<string, Option>> = {
+  'llama-q4': llama('q4_0', 16, ['decode', 'prefill']),
+  'llama-f32': llama('f32', 4, ['decode', 'gemm']),
+  'llama-bf16': llama('bf16', 4, ['decode', 'gemm']),
+  onnx: {
+    label: 'onnxruntime-node, int4 MatMulNBits, f32 product',
+    work: ['decode', 'prefill', 'gemm'],
+    prepare: (folder) => void python(peerScript('write_onnx.py'), folder),
+    processes: (folder, threads) => [[here('peers/onnx-contender.ts'), folder, threads]],
+  },
+  wasm: {
+    label: 'WASM SIMD128, int4 and f32',
+    work: ['decode', 'gemm'],
+    processes: () => [script('wasm'), script('wasm')],
+  },
+  script: {
+    label: 'plain JavaScript, f32',
+    work: ['decode', 'gemm'],
+    processes: () => [script('script'), script('script')],
+  },
+  f32: {
+    label: 'own kernels, f32',
+    work: WORK,
+    processes: (_, threads) => [[here('cria-contender.ts'), 'f32', threads]],
+  },
+  bf16: {
+    label: 'own kernels, bf16',
+    work: WORK,
+    processes: (_, threads) => [[here('cria-contender.ts'), 'bf16', threads]],
+  },
+};
+
+/** Fastest and median seconds of an option on each kind of work. */
+type Figures = Readonly<Partial<Record<Work, { readonly min: number; readonly median: number }>>>;
+
+/** The slowest of the processes that share the work: all must be done. */
+async function measureTogether(processes: readonly LineProcess[], work: Work): Promise<Sample> {
+  const samples = await Promise.all(processes.map((each) => each.ask<Sample>(work)));
+  return { seconds: Math.max(...samples.map(({ seconds }) => seconds)) };
+}
+
+function start(name: string, folder: string, threads: number): LineProcess[] {
+  const { processes, prepare } = OPTIONS[name]!;
+  prepare?.(folder);
+  return processes(folder, String(threads)).map(
+    (args) => new LineProcess(name, process.execPath, ['--import', 'tsx', ...args]),
+  );
+}
+
+async function measureAll(names: readonly string[], threads: number, rounds: number): Promise<Map<string, Figures>> {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'cria-options-'));
+  const figures = new Map<string, Partial<Record<Work, { min: number; median: number }>>>();
+  const started = new Map<string, LineProcess[]>();
+  try {
+    for (const name of names) started.set(name, start(name, folder, threads));
+    for (const work of WORK) {
+      const able = names.filter((name) => OPTIONS[name]!.work.includes(work));
+      const contenders = able.map((name) => ({ name, measure: () => measureTogether(started.get(name)!, work) }));
+      for (const { name, minSeconds, medianSeconds } of await interleave(contenders, { rounds, pauseMs: 100 }))
+        figures.set(name, { ...figures.get(name), [work]: { min: minSeconds, median: medianSeconds } });
+    }
+  } finally {
+    await Promise.all([...started.values()].flat().map((each) => each.close()));
+    rmSync(folder, { recursive: true });
+  }
+  return figures;
+}
+
+const RATES: Readonly<Record<Work, (seconds: number) => number>> = {
+  decode: (seconds) => 1 / seconds,
+  prefill: (seconds) => PREFILL_TOKENS / seconds,
+  gemm: (seconds) => GEMM_FLOPS / seconds / 1e9,
+};
+
+const giga = (value: number | null): string => (value === null ? 'none' : (value / 1e9).toFixed(0));
+
+function renderLimits({ f32, bf16, int8, readBandwidth, int4DecodeSeconds }: Limits): string[] {
+  const bits = (perWeight: number) => (readBandwidth / ((TOKEN_WEIGHTS * perWeight) / 8)).toFixed(1);
+  return [
+    `multiply-adds: f32 ${giga(f32)} GFLOP/s, bf16 ${giga(bf16)} GFLOP/s, int8 ${giga(int8)} Gop/s; reading memory: ${(readBandwidth / 1e9).toFixed(1)} GB/s`,
+    `that allows ${bits(4.5)} tok/s at 4.5 bits a weight, ${bits(16)} in bf16, ${bits(32)} in f32`,
+    `probe of an int4 product with VNNI: ${int4DecodeSeconds === null ? 'none' : (1 / int4DecodeSeconds).toFixed(1)} tok/s`,
+  ];
+}
+
+function render(limits: Limits, figures: ReadonlyMap<string, Figures>): string[] {
+  const cell = (figure: Figures[Work], work: Work) => {
+    const [best, middle] = figure ? [RATES[work](figure.min), RATES[work](figure.median)] : [null, null];
+    return (best === null ? '' : `${best.toPrecision(3)} (${middle!.toPrecision(3)})`).padEnd(22);
+  };
+  const rows = [...figures].map(
+    ([name, row]) => `${OPTIONS[name]!.label.padEnd(50)}${WORK.map((work) => cell(row[work], work)).join('')}`,
+  );
+  const header = `${'best (median)'.padEnd(50)}${['decode tok/s', 'prefill 512 tok/s', 'gemm GFLOP/s'].map((title) => title.padEnd(22)).join('')}`;
+  return [renderMachine(machine()), ...renderLimits(limits), '', header, ...rows];
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      only: { type: 'string', default: Object.keys(OPTIONS).join(',') },
+      rounds: { type: 'string', default: '7' },
+      threads: { type: 'string', default: '2' },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  const names = values.only.split(',').filter(Boolean);
+  const unknown = names.filter((name) => !Object.hasOwn(OPTIONS, name));
+  if (unknown.length > 0)
+    throw new UsageError(`unknown option ${unknown.join(', ')}: use some of ${Object.keys(OPTIONS).join(', ')}`);
+  const [threads, rounds] = [Number(values.threads), Number(values.rounds)];
+  const limits = measureLimits(threads, 3);
+  const figures = await measureAll(names, threads, rounds);
+  const json = { machine: machine(), threads, rounds, limits, seconds: Object.fromEntries(figures) };
+  report(values.json, json, () => render(limits, figures));
+}
+
+if (import.meta.filename === process.argv[1]) await main();

@@ -1,0 +1,86 @@
+;; What 128-bit WebAssembly SIMD makes of the two loops that matter. Sizes are multiples of the tiles; memory comes from wasm-worker.ts.
+(module
+  (import "env" "memory" (memory 1 65536))
+
+  ;; c [m][n] += a * b; a in panels [k][4] of rows, b in panels [k][8] of columns.
+  (func (export "gemm") (param $a i32) (param $b i32) (param $c i32) (param $m i32) (param $n i32) (param $k i32)
+    (local $i i32) (local $j i32) (local $p i32) (local $pa i32) (local $pb i32) (local $row i32) (local $stride i32)
+    (local $b0 v128) (local $b1 v128) (local $x v128)
+    (local $c00 v128) (local $c01 v128) (local $c10 v128) (local $c11 v128)
+    (local $c20 v128) (local $c21 v128) (local $c30 v128) (local $c31 v128)
+    (local.set $stride (i32.shl (local.get $n) (i32.const 2)))
+    (loop $columns
+      (local.set $i (i32.const 0))
+      (local.set $pa (local.get $a))
+      (loop $rows
+        (local.set $pb (i32.add (local.get $b) (i32.mul (i32.shl (local.get $j) (i32.const 2)) (local.get $k))))
+        (local.set $row (i32.add (local.get $c)
+          (i32.add (i32.mul (local.get $i) (local.get $stride)) (i32.shl (local.get $j) (i32.const 2)))))
+        (local.set $c00 (v128.load (local.get $row)))
+        (local.set $c01 (v128.load offset=16 (local.get $row)))
+        (local.set $c10 (v128.load (i32.add (local.get $row) (local.get $stride))))
+        (local.set $c11 (v128.load offset=16 (i32.add (local.get $row) (local.get $stride))))
+        (local.set $c20 (v128.load (i32.add (local.get $row) (i32.shl (local.get $stride) (i32.const 1)))))
+        (local.set $c21 (v128.load offset=16 (i32.add (local.get $row) (i32.shl (local.get $stride) (i32.const 1)))))
+        (local.set $c30 (v128.load (i32.add (local.get $row) (i32.mul (local.get $stride) (i32.const 3)))))
+        (local.set $c31 (v128.load offset=16 (i32.add (local.get $row) (i32.mul (local.get $stride) (i32.const 3)))))
+        (local.set $p (local.get $k))
+        (loop $inner
+          (local.set $b0 (v128.load (local.get $pb)))
+          (local.set $b1 (v128.load offset=16 (local.get $pb)))
+          (local.set $x (v128.load32_splat (local.get $pa)))
+          (local.set $c00 (f32x4.add (local.get $c00) (f32x4.mul (local.get $x) (local.get $b0))))
+          (local.set $c01 (f32x4.add (local.get $c01) (f32x4.mul (local.get $x) (local.get $b1))))
+          (local.set $x (v128.load32_splat offset=4 (local.get $pa)))
+          (local.set $c10 (f32x4.add (local.get $c10) (f32x4.mul (local.get $x) (local.get $b0))))
+          (local.set $c11 (f32x4.add (local.get $c11) (f32x4.mul (local.get $x) (local.get $b1))))
+          (local.set $x (v128.load32_splat offset=8 (local.get $pa)))
+          (local.set $c20 (f32x4.add (local.get $c20) (f32x4.mul (local.get $x) (local.get $b0))))
+          (local.set $c21 (f32x4.add (local.get $c21) (f32x4.mul (local.get $x) (local.get $b1))))
+          (local.set $x (v128.load32_splat offset=12 (local.get $pa)))
+          (local.set $c30 (f32x4.add (local.get $c30) (f32x4.mul (local.get $x) (local.get $b0))))
+          (local.set $c31 (f32x4.add (local.get $c31) (f32x4.mul (local.get $x) (local.get $b1))))
+          (local.set $pa (i32.add (local.get $pa) (i32.const 16)))
+          (local.set $pb (i32.add (local.get $pb) (i32.const 32)))
+          (br_if $inner (local.tee $p (i32.sub (local.get $p) (i32.const 1)))))
+        (v128.store (local.get $row) (local.get $c00))
+        (v128.store offset=16 (local.get $row) (local.get $c01))
+        (v128.store (i32.add (local.get $row) (local.get $stride)) (local.get $c10))
+        (v128.store offset=16 (i32.add (local.get $row) (local.get $stride)) (local.get $c11))
+        (v128.store (i32.add (local.get $row) (i32.shl (local.get $stride) (i32.const 1))) (local.get $c20))
+        (v128.store offset=16 (i32.add (local.get $row) (i32.shl (local.get $stride) (i32.const 1))) (local.get $c21))
+        (v128.store (i32.add (local.get $row) (i32.mul (local.get $stride) (i32.const 3))) (local.get $c30))
+        (v128.store offset=16 (i32.add (local.get $row) (i32.mul (local.get $stride) (i32.const 3))) (local.get $c31))
+        (br_if $rows (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 4))) (local.get $m))))
+      (br_if $columns (i32.lt_u (local.tee $j (i32.add (local.get $j) (i32.const 8))) (local.get $n)))))
+
+  ;; out [rows] = w x. Blocks of 32 columns: of w 16 bytes of nibbles and an f32 scale, of x 32 int8 and an f32 scale.
+  ;; Low nibbles are columns 0..15, high ones 16..31; a nibble stands for its value minus 8.
+  (func (export "matvec4") (param $w i32) (param $x i32) (param $out i32) (param $rows i32) (param $blocks i32)
+    (local $px i32) (local $b i32) (local $packed v128) (local $low v128) (local $high v128) (local $x0 v128) (local $x1 v128)
+    (local $sum v128) (local $total v128)
+    (loop $row
+      (local.set $total (v128.const i32x4 0 0 0 0))
+      (local.set $px (local.get $x))
+      (local.set $b (local.get $blocks))
+      (loop $block
+        (local.set $packed (v128.load (local.get $w)))
+        (local.set $x0 (v128.load (local.get $px)))
+        (local.set $x1 (v128.load offset=16 (local.get $px)))
+        (local.set $low (i8x16.sub (v128.and (local.get $packed) (i8x16.splat (i32.const 15))) (i8x16.splat (i32.const 8))))
+        (local.set $high (i8x16.sub (i8x16.shr_u (local.get $packed) (i32.const 4)) (i8x16.splat (i32.const 8))))
+        ;; Four products of at most 8 * 127 fit into 16 bits.
+        (local.set $sum (i16x8.add
+          (i16x8.add (i16x8.extmul_low_i8x16_s (local.get $low) (local.get $x0)) (i16x8.extmul_high_i8x16_s (local.get $low) (local.get $x0)))
+          (i16x8.add (i16x8.extmul_low_i8x16_s (local.get $high) (local.get $x1)) (i16x8.extmul_high_i8x16_s (local.get $high) (local.get $x1)))))
+        (local.set $total (f32x4.add (local.get $total) (f32x4.mul
+          (f32x4.convert_i32x4_s (i32x4.extadd_pairwise_i16x8_s (local.get $sum)))
+          (f32x4.mul (v128.load32_splat offset=16 (local.get $w)) (v128.load32_splat offset=32 (local.get $px))))))
+        (local.set $w (i32.add (local.get $w) (i32.const 20)))
+        (local.set $px (i32.add (local.get $px) (i32.const 36)))
+        (br_if $block (local.tee $b (i32.sub (local.get $b) (i32.const 1)))))
+      (f32.store (local.get $out) (f32.add
+        (f32.add (f32x4.extract_lane 0 (local.get $total)) (f32x4.extract_lane 1 (local.get $total)))
+        (f32.add (f32x4.extract_lane 2 (local.get $total)) (f32x4.extract_lane 3 (local.get $total)))))
+      (local.set $out (i32.add (local.get $out) (i32.const 4)))
+      (br_if $row (local.tee $rows (i32.sub (local.get $rows) (i32.const 1)))))))

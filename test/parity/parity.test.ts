@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 import { llamaWeightShapes } from '../../src/model/config.ts';
 import type { Backend } from '../../src/runtime/backend.ts';
 import { compile } from '../../src/runtime/compile.ts';
+import { createNativeBackend, nativeUnavailableReason, supportedIsas } from '../../src/runtime/native.ts';
 import { createReferenceBackend } from '../../src/runtime/reference.ts';
 import { hashGraph } from '../../src/tensor/print.ts';
 import {
@@ -52,9 +53,11 @@ async function worstGradient(backend: Backend, precision: 'f32' | 'bf16'): Promi
   return { worst: Math.max(...errors), loss: loss![0]! };
 }
 
+const isas = nativeUnavailableReason() === null ? supportedIsas() : [];
 const backends: [string, () => Backend][] = [
   ['reference float64', () => createReferenceBackend({ precision: 'float64' })],
   ['reference float32', () => createReferenceBackend({ precision: 'float32' })],
+  ...isas.map((isa): [string, () => Backend] => [`native ${isa}`, () => createNativeBackend({ isa })]),
 ];
 
 for (const [name, createBackend] of backends) {
@@ -87,6 +90,10 @@ for (const [name, createBackend] of backends) {
     });
   });
 }
+
+describe('native kernels', () => {
+  it('are tested', { skip: nativeUnavailableReason() ?? false }, () => assert.ok(isas.length > 0));
+});
 
 describe('tracing', () => {
   it('gives the same graph every time, and another for other arithmetic', () => {

@@ -7,11 +7,12 @@ import { Command, CommanderError } from 'commander';
 import { describeError, exitStatus, usageErrorOf } from './exit.ts';
 import { type CommandIo, logLine } from './io.ts';
 import { pretrainCommand } from './pretrain.ts';
+import { tokenizerCommand } from './tokenizer.ts';
 
 type MakeCommand = (io: CommandIo) => Command;
 
 /** Every command, in the order the help lists them. */
-const COMMANDS: readonly MakeCommand[] = [pretrainCommand];
+const COMMANDS: readonly MakeCommand[] = [pretrainCommand, tokenizerCommand];
 
 /** The whole program, not yet run. */
 export function buildProgram(io: CommandIo, commands: readonly MakeCommand[] = COMMANDS): Command {

@@ -1,7 +1,7 @@
 """Writes test/fixtures/formats/gguf-blocks.safetensors and toy.gguf with the python `gguf` package.
 
 gguf-blocks.safetensors   per type T: `T.bytes` (random but finite blocks) and `T.values`, what the package decodes;
-                          for Q8_0, Q4_0, Q4_1, Q5_0 also `quantise.input` and `T.quantised`, what the package encodes
+                          for Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 also `quantise.input` and `T.quantised`, what the package encodes
 toy.gguf                  the toy model of checkpoint_fixtures.py, Q8_0 and F32, with metadata of every type
 
 Run from the repository root: python bench/peers/gguf_fixtures.py
@@ -51,7 +51,7 @@ rows[5, :] = 1e-7
 rows[6, 3] = -rows[6].max()
 rows[7] = np.linspace(-1, 1, 64).astype(np.float16)
 tensors["quantise.input"] = rows
-for kind in (T.Q8_0, T.Q4_0, T.Q4_1, T.Q5_0):
+for kind in (T.Q8_0, T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1):
     tensors[f"{kind.name}.quantised"] = gguf.quants.quantize(rows, kind).reshape(-1)
 save_file(tensors, f"{ROOT}/gguf-blocks.safetensors")
 

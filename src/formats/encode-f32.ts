@@ -5,6 +5,8 @@
 import { f32ToBf16 } from '../util/bfloat16.ts';
 import { invariant } from '../util/errors.ts';
 import { f32ToF16 } from '../util/float16.ts';
+import { encodeQ4K, encodeQ5K, encodeQ6K } from './quantise-k-blocks.ts';
+import { encodeQ40, encodeQ41, encodeQ50, encodeQ51, encodeQ80 } from './quantise-small-blocks.ts';
 import { STORED_DTYPES, type StoredDType } from './stored-dtype.ts';
 
 type Encoder = (values: Float32Array, target: Uint8Array) => void;
@@ -18,6 +20,14 @@ const ENCODERS: Readonly<Partial<Record<StoredDType, Encoder>>> = {
   F32: (values, target) => target.set(bytesOf(values)),
   F16: (values, target) => f32ToF16(values, halves(target)),
   BF16: (values, target) => f32ToBf16(values, halves(target)),
+  Q4_0: encodeQ40,
+  Q4_1: encodeQ41,
+  Q5_0: encodeQ50,
+  Q5_1: encodeQ51,
+  Q8_0: encodeQ80,
+  Q4_K: encodeQ4K,
+  Q5_K: encodeQ5K,
+  Q6_K: encodeQ6K,
 };
 
 function halves(target: Uint8Array): Uint16Array {

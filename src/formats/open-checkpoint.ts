@@ -40,6 +40,6 @@ async function openOnlyGguf(path: string, names: ReadonlySet<string>): Promise<C
   const files = [...names].filter((name) => name.endsWith('.gguf') && !/-(?!00001)\d{5}-of-\d{5}\.gguf$/.test(name));
   if (files.length === 1) return openGgufCheckpoint(join(path, files[0]!));
   if (files.length > 1)
-    throw new FormatError(`${path}: holds ${files.length} GGUF files, name one of: ${files.join(', ')}`);
+    throw new FormatError(`${path}: holds ${files.length} GGUF files, name one of: ${files.toSorted().join(', ')}`);
   throw new FormatError(`${path}: holds no model; expected ${KINDS}`);
 }

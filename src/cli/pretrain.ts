@@ -4,12 +4,12 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
-import type { Backend } from '../runtime/backend.ts';
 import type { DryRun } from '../train/dry-run.ts';
 import type { PretrainConfig } from '../train/pretrain-config.ts';
 import { ConfigError, FormatError, UsageError } from '../util/errors.ts';
 import { renderCount, renderDuration } from './format.ts';
 import { type CommandIo, logLine, printJson, printLine } from './io.ts';
+import { openTrainingBackend, runPretraining } from './run-pretraining.ts';
 
 interface Options {
   recipe?: string;
@@ -35,45 +35,20 @@ export function pretrainCommand(io: CommandIo): Command {
     .action((options: Options) => run(options, io));
 }
 
-/** Milliseconds from any origin. */
-function monotonicMs(): number {
-  return performance.now();
-}
-
 function collect(value: string, earlier: string[]): string[] {
   return [...earlier, value];
 }
 
 async function run(options: Options, io: CommandIo): Promise<void> {
   const config = await resolveConfig(options);
-  const { openBackend } = await import('../runtime/open-backend.ts');
-  const backend = openBackend((text) => logLine(io, text));
-  const peakFlops = await measurePeak(backend, config.train.precision);
-  if (options.dryRun) return showDryRun(config, backend, peakFlops, options, io);
-  if (options.out === undefined) throw new UsageError('--out is missing; name the folder the run is to be kept in');
-  const [{ pretrain }, { trainView }] = await Promise.all([import('../train/pretrain.ts'), import('./train-view.ts')]);
-  const startMs = monotonicMs();
-  const { signal, release } = stopSignal(io);
-  const watch = trainView(io, monotonicMs);
-  const input = {
-    config,
-    out: options.out,
-    isResumed: options.resume ?? false,
-    backend,
-    peakFlops,
-    watch,
-    signal,
-    now: monotonicMs,
-  };
-  const state = await pretrain(input).finally(release);
+  if (options.dryRun) return showDryRun(config, options, io);
+  const { out, resume: isResumed = false, json } = options;
+  if (out === undefined) throw new UsageError('--out is missing; name the folder the run is to be kept in');
+  const { step, numTokens, checkpoint, evaluation, seconds } = await runPretraining(config, out, isResumed, io);
   const { steps } = config.train;
-  logLine(
-    io,
-    state.step < steps
-      ? `stopped after step ${state.step} of ${steps}; continue with --resume`
-      : `finished in ${renderDuration((monotonicMs() - startMs) / 1000)}; the model is in ${options.out}`,
-  );
-  if (options.json) printJson(io, { out: options.out, ...state });
+  if (step < steps) logLine(io, `stopped after step ${step} of ${steps}; continue with --resume`);
+  else logLine(io, `finished in ${renderDuration(seconds)}; the model is in ${checkpoint ?? out}`);
+  if (json) printJson(io, { out, checkpoint, step, steps, tokens: numTokens, validation: evaluation, seconds });
 }
 
 /** The recipe, or the run that is resumed, with the values that file and flags replace. */
@@ -111,35 +86,8 @@ function readJson(file: string): unknown {
   }
 }
 
-/** Multiply-adds per second, times two, that the machine reaches at best; null where nothing fast runs. */
-async function measurePeak(backend: Backend, precision: 'f32' | 'bf16'): Promise<number | null> {
-  const { NativeBackend } = await import('../runtime/native.ts');
-  if (!(backend instanceof NativeBackend)) return null;
-  return backend.probe(precision === 'bf16' ? 'multiplyAddBf16' : 'multiplyAddF32');
-}
-
-/** Aborted by the first Ctrl-C or termination; the second ends the process as usual. */
-function stopSignal(io: CommandIo): { signal: AbortSignal; release: () => void } {
-  const controller = new AbortController();
-  const stop = (): void => {
-    logLine(io, '\nstopping after this step, with a checkpoint; once more stops at once');
-    controller.abort();
-    release();
-  };
-  const release = (): void => {
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.off(name, stop);
-  };
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, stop);
-  return { signal: controller.signal, release };
-}
-
-async function showDryRun(
-  config: PretrainConfig,
-  backend: Backend,
-  peakFlops: number | null,
-  { json }: Options,
-  io: CommandIo,
-): Promise<void> {
+async function showDryRun(config: PretrainConfig, { json }: Options, io: CommandIo): Promise<void> {
+  const { backend, peakFlops } = await openTrainingBackend(config, io);
   const { dryRun } = await import('../train/dry-run.ts');
   const result = await dryRun(config, backend, peakFlops, (what) => logLine(io, `${what} ...`));
   if (json) return printJson(io, result);

@@ -4,15 +4,24 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { chatCommand } from './chat.ts';
 import { describeError, exitStatus, usageErrorOf } from './exit.ts';
+import { generateCommand } from './generate.ts';
 import { type CommandIo, logLine } from './io.ts';
+import { logitsCommand } from './logits.ts';
 import { pretrainCommand } from './pretrain.ts';
 import { tokenizerCommand } from './tokenizer.ts';
 
 type MakeCommand = (io: CommandIo) => Command;
 
 /** Every command, in the order the help lists them. */
-const COMMANDS: readonly MakeCommand[] = [pretrainCommand, tokenizerCommand];
+const COMMANDS: readonly MakeCommand[] = [
+  chatCommand,
+  generateCommand,
+  pretrainCommand,
+  tokenizerCommand,
+  logitsCommand,
+];
 
 /** The whole program, not yet run. */
 export function buildProgram(io: CommandIo, commands: readonly MakeCommand[] = COMMANDS): Command {

@@ -15,7 +15,7 @@ import { CapacityError, ConfigError } from '../util/errors.ts';
 import { fillNormal, randomStream } from '../util/rng.ts';
 import { kvStateNames, kvStateType, type KvType, numBlocksFor } from './kv-cache.ts';
 import type { StepModel } from './step-graph.ts';
-import { type StateType, weightStates } from './weight-states.ts';
+import { type StateType, type WeightLayout, weightStates } from './weight-states.ts';
 
 export interface ModelOptions {
   /** Arithmetic of the products, and the type of the weights. */
@@ -74,33 +74,58 @@ export function randomModel(config: LlamaConfig, backend: Backend, options: Mode
   return model;
 }
 
+/**
+ * A model on the weights of a trainer, f32 rows by Meta's names in `weights`: they are shared, not copied, so that it always generates with
+ * the newest ones. Products are those of the training step, bit for bit.
+ */
+export function trainedModel(
+  config: LlamaConfig,
+  backend: Backend,
+  weights: StateStore,
+  options: ModelOptions,
+): InferenceModel {
+  const sizes = sizesOf(config, options, 'rows');
+  const names = [...weightStates(config, options.precision, 'rows').keys()];
+  return addStates(backend, sizes, new Map(names.map((name) => [name, weights.get(name)!])));
+}
+
 /** Takes the memory of a model: weights still zero, the rotary table filled, the cache empty. */
 export function createModel(config: LlamaConfig, backend: Backend, options: ModelOptions): InferenceModel {
+  const sizes = sizesOf(config, options, 'panels');
+  const largestTensor = Math.max(...[...weightStates(config, options.precision).values()].map(bytesAsF32));
+  checkMemory(
+    stateBytes(sizes) + largestTensor, // which is held as f32 while it is packed
+    `this model with a context of ${options.contextLength} tokens`,
+    'use a shorter --context, --precision bf16 or a smaller model',
+  );
+  return addStates(backend, sizes, new Map());
+}
+
+function sizesOf(config: LlamaConfig, options: ModelOptions, weightLayout: WeightLayout): StepModel {
   const { precision, kvType, contextLength, batch } = options;
   checkContext(contextLength, config);
   const numBlocks = numBlocksFor(contextLength) * batch;
-  const types = inferenceStates({ config, precision, kvType, contextLength, numBlocks });
-  checkMemory(
-    [...types.values()].reduce((sum, { dtype, shape }) => sum + byteLength(dtype, shape), 0) +
-      loadingBytes(config, precision),
-    `this model with a context of ${contextLength} tokens`,
-    'use a shorter --context, --precision bf16 or a smaller model',
-  );
-  const states: StateStore = new Map();
-  for (const [name, { dtype, shape }] of types) states.set(name, backend.createStorage(dtype, shape));
-  states.get(ROPE_TABLE)!.write(ropeTable(config, contextLength));
-  return { config, backend, precision, kvType, contextLength, numBlocks, states };
+  return { config, precision, kvType, weightLayout, contextLength, numBlocks };
+}
+
+function addStates(backend: Backend, sizes: StepModel, states: StateStore): InferenceModel {
+  for (const [name, { dtype, shape }] of inferenceStates(sizes)) {
+    if (!states.has(name)) states.set(name, backend.createStorage(dtype, shape));
+  }
+  states.get(ROPE_TABLE)!.write(ropeTable(sizes.config, sizes.contextLength));
+  return { ...sizes, backend, states };
 }
 
 /** Type of every state that inference keeps: weights, rotary table, keys and values. */
 export function inferenceStates({
   config,
   precision,
+  weightLayout,
   kvType,
   contextLength,
   numBlocks,
 }: StepModel): Map<string, StateType> {
-  const types = weightStates(config, precision);
+  const types = weightStates(config, precision, weightLayout);
   types.set(ROPE_TABLE, { dtype: 'f32', shape: [contextLength, config.headDim] });
   const cache = kvStateType(config, kvType, numBlocks);
   for (let layer = 0; layer < config.numLayers; layer++) {
@@ -109,9 +134,15 @@ export function inferenceStates({
   return types;
 }
 
-/** Beside the states, the largest tensor is held as f32 while it is packed. */
-function loadingBytes(config: LlamaConfig, precision: Precision): number {
-  return Math.max(...[...weightStates(config, precision).values()].map(({ shape }) => byteLength('f32', shape)));
+/** Bytes of all states of a model together. */
+export function stateBytes(sizes: StepModel): number {
+  let total = 0;
+  for (const { dtype, shape } of inferenceStates(sizes).values()) total += byteLength(dtype, shape);
+  return total;
+}
+
+function bytesAsF32({ shape }: StateType): number {
+  return byteLength('f32', shape);
 }
 
 function checkContext(contextLength: number, { maxSeqLen }: LlamaConfig): void {

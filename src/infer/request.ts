@@ -68,6 +68,14 @@ export function checkIds(ids: ArrayLike<number>, vocabSize: number): void {
   }
 }
 
+/** Throws CapacityError unless `numTokens` tokens fit in a context. */
+export function checkContextFits(numTokens: number, contextLength: number): void {
+  if (numTokens <= contextLength) return;
+  throw new CapacityError(
+    `${numTokens} tokens do not fit in the context of ${contextLength}; give fewer, or use a longer context`,
+  );
+}
+
 function maxLengthOf(promptLength: number, maxTokens: number | null, contextLength: number): number {
   const wanted = promptLength + (maxTokens ?? 1);
   if (wanted > contextLength) {

@@ -11,13 +11,14 @@ import { type Graph, trace, type Trace } from '../tensor/graph.ts';
 import type { Precision } from '../tensor/operators.ts';
 import { cacheWrite, gather } from '../tensor/ops.ts';
 import { KV_BLOCK_SIZE, kvStateNames, kvStateType, type KvType } from './kv-cache.ts';
-import { weightStates } from './weight-states.ts';
+import { type WeightLayout, weightStates } from './weight-states.ts';
 
 /** What a model's graphs have in common. */
 export interface StepModel {
   readonly config: LlamaConfig;
   readonly precision: Precision;
   readonly kvType: KvType;
+  readonly weightLayout: WeightLayout;
   /** Longest sequence, in tokens: rows of the rotary table. */
   readonly contextLength: number;
   /** Blocks of the KV cache, of all sequences together. */
@@ -49,7 +50,7 @@ export function stepGraph(model: StepModel, shape: StepShape): Graph {
 
 function stepContext(t: Trace, model: StepModel, shape: StepShape): LlamaContext {
   const { config, precision, kvType, numBlocks } = model;
-  const weights = weightStates(config, precision);
+  const weights = weightStates(config, precision, model.weightLayout);
   const cache = kvStateType(config, kvType, numBlocks);
   const slots = t.input('slots', 'i32', [shape.numTokens]);
   return {

@@ -12,10 +12,21 @@ export interface StateType {
   readonly shape: Shape;
 }
 
+/** 'panels' as a loaded model keeps them; 'rows' as a trainer does, in f32 and packed anew in each step. */
+export type WeightLayout = 'panels' | 'rows';
+
 /** Type of every weight, by Meta's name, for products in this precision. */
-export function weightStates(config: LlamaConfig, precision: Precision): Map<string, StateType> {
+export function weightStates(
+  config: LlamaConfig,
+  precision: Precision,
+  layout: WeightLayout = 'panels',
+): Map<string, StateType> {
   const states = new Map<string, StateType>();
   for (const [name, shape] of llamaWeightShapes(config)) {
+    if (layout === 'rows') {
+      states.set(name, { dtype: 'f32', shape });
+      continue;
+    }
     const isOnlyLookedUp = name === 'tok_embeddings.weight' && outputWeightName(config) !== name;
     const dtype = shape.length === 1 ? 'f32' : isOnlyLookedUp ? precision : (`panel_${precision}` as const);
     states.set(name, { dtype, shape });

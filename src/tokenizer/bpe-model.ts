@@ -8,11 +8,17 @@ import type { IdSink } from './id-sink.ts';
 import { ImpliedMerges, type ListedMerges } from './merge-rules.ts';
 import type { PreTokenizer } from './pre-tokenizer.ts';
 import { scanSpaceRuns, scanWhole } from './scan-spaces.ts';
-import { ByteSymbols, CharSymbols } from './symbols.ts';
+import { ByteSymbols, CharSymbols, type UnknownToken } from './symbols.ts';
 import { FormatError } from '../util/errors.ts';
 
 /** Symbols are bytes; text is cut by patterns (GPT-2, Llama 3). */
-export type ByteLevelText = { kind: 'byte-level'; preTokenizer: PreTokenizer };
+export type ByteLevelText = {
+  kind: 'byte-level';
+  preTokenizer: PreTokenizer;
+  /** Ids of the 256 single bytes, ABSENT for those that are no token. */
+  byteIds: Int32Array;
+  unknown: UnknownToken;
+};
 
 /** Symbols are characters, unknown ones their bytes; words begin with their space (SentencePiece: Llama 2, TinyLlama). */
 export type SentencePieceText = {
@@ -51,15 +57,15 @@ export function textEncoding(model: BpeModel): TextEncoding {
     : sentencePieceEncoding(model, model.text);
 }
 
-function byteLevelEncoding({ vocab, merges, ignoresMerges }: BpeModel, { preTokenizer }: ByteLevelText): TextEncoding {
+function byteLevelEncoding({ vocab, merges, ignoresMerges }: BpeModel, text: ByteLevelText): TextEncoding {
   const encoder = new BytePairEncoder({
     vocab,
     rules: merges ?? new ImpliedMerges(vocab),
-    splitter: preTokenizer.splitter,
-    symbols: new ByteSymbols(singleByteIds(vocab)),
+    splitter: text.preTokenizer.splitter,
+    symbols: new ByteSymbols(text.byteIds, text.unknown),
     ignoresMerges,
   });
-  return { prepare: (text) => text, encode: (prepared, sink) => encoder.encode(prepared, sink) };
+  return { prepare: (stretch) => stretch, encode: (prepared, sink) => encoder.encode(prepared, sink) };
 }
 
 function sentencePieceEncoding(model: BpeModel, text: SentencePieceText): TextEncoding {
@@ -103,13 +109,19 @@ function ranksByScore(scores: Float32Array): Int32Array {
   return Int32Array.from(scores, (score) => rankOf.get(score)!);
 }
 
-function singleByteIds(vocab: ByteTable): Int32Array {
-  const ids = Int32Array.from({ length: 256 }, (_, byte) => vocab.findBytes(Uint8Array.of(byte)));
+/** Ids of the single bytes, ABSENT for those that are no token. */
+export function singleByteIds(vocab: ByteTable): Int32Array {
+  return Int32Array.from({ length: 256 }, (_, byte) => vocab.findBytes(Uint8Array.of(byte)));
+}
+
+/** The same of a vocabulary that must hold all 256, because no other token could stand for a missing one. */
+export function allSingleByteIds(vocab: ByteTable): Int32Array {
+  const ids = singleByteIds(vocab);
   const missing = ids.indexOf(ABSENT);
   if (missing >= 0) {
     throw new FormatError(
       `The vocabulary lacks a token for the single byte 0x${missing.toString(16).padStart(2, '0')}; ` +
-        'a byte-level vocabulary must hold all 256, so use the complete tokenizer file.',
+        'it must hold all 256, so use the complete tokenizer file.',
     );
   }
   return ids;

@@ -2,9 +2,10 @@
  * Puts a tokenizer of the Llama 3 kind together from a vocabulary numbered by rank.
  */
 import { specialToken } from './added-tokens.ts';
+import { allSingleByteIds } from './bpe-model.ts';
 import type { ByteTable } from './byte-table.ts';
 import { namedPreTokenizer } from './pre-tokenizer.ts';
-import { BEGIN_OF_TEXT, END_OF_TEXT, RIGHT_PAD, STOP_TOKENS } from './special-tokens.ts';
+import { BEGIN_OF_TEXT, END_OF_TEXT, knownStopIds, RIGHT_PAD } from './special-tokens.ts';
 import { Tokenizer } from './tokenizer.ts';
 import { utf8Encode } from './utf8.ts';
 
@@ -26,14 +27,19 @@ export function llama3TokenizerWithIds(vocab: ByteTable, specialTokens: Readonly
       merges: null,
       scores: null,
       ignoresMerges: true,
-      text: { kind: 'byte-level', preTokenizer: namedPreTokenizer('llama3') },
+      text: {
+        kind: 'byte-level',
+        preTokenizer: namedPreTokenizer('llama3'),
+        byteIds: allSingleByteIds(vocab),
+        unknown: null,
+      },
     },
     [...specialTokens].map(([name, id]) => specialToken(name, id)),
     {
       bosId: idOf(BEGIN_OF_TEXT),
       eosId: idOf(END_OF_TEXT),
       padId: idOf(RIGHT_PAD),
-      stopIds: STOP_TOKENS.map(idOf).filter((id) => id !== null),
+      stopIds: knownStopIds(specialTokens),
       addsBos: specialTokens.has(BEGIN_OF_TEXT),
       addsEos: false,
     },

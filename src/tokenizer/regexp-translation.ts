@@ -12,9 +12,8 @@ export function translateRegExp(source: string, where: string): RegExp {
   try {
     return new RegExp(translated, 'gv');
   } catch (cause) {
-    throw new FormatError(`${where}: the regular expression ${source} is not valid: ${(cause as Error).message}.`, {
-      cause,
-    });
+    // The engine's own message quotes the translation, which is long.
+    throw new FormatError(`${where}: the regular expression ${source} is not valid; use an undamaged file.`, { cause });
   }
 }
 
@@ -191,7 +190,7 @@ class Translator {
 }
 
 function unicodeEscape(char: string): string {
-  return char.startsWith('\\') ? char : `\\u{${char.codePointAt(0)!.toString(16)}}`;
+  return `\\u{${char.codePointAt(0)!.toString(16)}}`;
 }
 
 /** The characters that equal the escaped one when case is ignored: Unicode simple case folding. */

@@ -12,8 +12,20 @@ export const END_OF_TURN = '<|eot_id|>';
 export const PYTHON_TAG = '<|python_tag|>';
 export const RIGHT_PAD = '<|finetune_right_pad_id|>';
 
-/** Tokens after which generation ends, where the vocabulary has them. */
-export const STOP_TOKENS: readonly string[] = [END_OF_TEXT, END_OF_TURN, END_OF_MESSAGE];
+/** Tokens after which generation ends, where a vocabulary has them: Llama 3's, then those of other Llama-architecture models. */
+const STOP_TOKENS: readonly string[] = [
+  END_OF_TEXT,
+  END_OF_TURN,
+  END_OF_MESSAGE,
+  '<|im_end|>',
+  '<|endoftext|>',
+  '</s>',
+];
+
+/** Ids of the tokens that end generation by their name. */
+export function knownStopIds(idByName: ReadonlyMap<string, number>): number[] {
+  return STOP_TOKENS.map((name) => idByName.get(name)).filter((id) => id !== undefined);
+}
 
 const NUM_RESERVED = 256; // Llama 3 models have 256 special tokens, used or not
 

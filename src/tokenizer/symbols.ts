@@ -9,19 +9,32 @@ export interface Symbols {
   write(text: Utf8Text, start: number, end: number, ids: Int32Array): number;
 }
 
+/** What a byte without a token becomes: nothing (null), or a token, one for a run of such bytes if fused. */
+export type UnknownToken = { id: number; isFused: boolean } | null;
+
 /** One id a byte. */
 export class ByteSymbols implements Symbols {
   readonly #byteIds: Int32Array;
+  readonly #unknown: UnknownToken;
 
-  /** `byteIds` holds the id of each of the 256 bytes. */
-  constructor(byteIds: Int32Array) {
+  /** `byteIds` holds the id of each of the 256 bytes, ABSENT for those without a token. */
+  constructor(byteIds: Int32Array, unknown: UnknownToken) {
     this.#byteIds = byteIds;
+    this.#unknown = unknown;
   }
 
   write({ bytes }: Utf8Text, start: number, end: number, ids: Int32Array): number {
     const byteIds = this.#byteIds;
-    for (let i = start; i < end; i++) ids[i - start] = byteIds[bytes[i]!]!;
-    return end - start;
+    const unknown = this.#unknown;
+    let count = 0;
+    for (let i = start; i < end; i++) {
+      const id = byteIds[bytes[i]!]!;
+      if (id !== ABSENT) ids[count++] = id;
+      else if (unknown !== null && !(unknown.isFused && count > 0 && ids[count - 1] === unknown.id)) {
+        ids[count++] = unknown.id;
+      }
+    }
+    return count;
   }
 }
 

@@ -105,7 +105,7 @@ export class Tokenizer {
    * all get the whole of it; a token that stands for nothing in the text (bos, a space put before it) gets an empty part.
    */
   encodeWithOffsets(text: string, options: EncodeOptions = {}): EncodingWithOffsets {
-    const writer = new OffsetWriter(this.model.vocab);
+    const writer = new OffsetWriter(this.model);
     const { bosId, eosId } = this.#frame(options);
     if (bosId !== null) writer.writeToken(bosId, 0, 0);
     for (const segment of this.#segments(text, options)) {

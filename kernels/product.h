@@ -12,6 +12,7 @@ struct F32Words {
   static constexpr DType dtype = DType::f32;
   static constexpr int values = 1;
   static CRIA_INLINE vf dot(vf sum, vf a, vf b) { return fma(a, b, sum); }
+  static CRIA_INLINE void store_values(float* p, vf x) { store(p, x); }
   // The word made of values x[0], x[1] ... of each lane.
   static CRIA_INLINE void store_word(float* p, const vf* x) { store(p, x[0]); }
   // The bits of a word that holds values 0, 1 ... up to value `last`.
@@ -25,6 +26,7 @@ struct Bf16Words {
   static constexpr DType dtype = DType::bf16;
   static constexpr int values = 2;
   static CRIA_INLINE vf dot(vf sum, vi a, vi b) { return dot_pairs(sum, a, b); }
+  static CRIA_INLINE void store_values(bf16* p, vf x) { store(p, x); }
   static CRIA_INLINE void store_word(int32_t* p, const vf* x) { store(p, pair_bf16(x[0], x[1])); }
   static CRIA_INLINE vi up_to(vi last) { return ((last >= 0) & 0xffff) | ((last >= 1) & ~0xffff); }
 };

@@ -216,7 +216,7 @@ template <bool pack> napi_value convert(napi_env env, napi_callback_info info) {
   View view;
   view.data = buffer.data + offset;
   view.bytes = buffer.bytes - offset;
-  view.dtype = static_cast<DType>(std::min<int64_t>(size_of(env, arguments.value[4]), static_cast<int64_t>(DType::panel_bf16)));
+  view.dtype = static_cast<DType>(std::min<int64_t>(size_of(env, arguments.value[4]), static_cast<int64_t>(DType::panel_q4_k)));
   view.rank = 2;
   view.dim[0] = size_of(env, arguments.value[5]);
   view.dim[1] = size_of(env, arguments.value[6]);
@@ -224,6 +224,27 @@ template <bool pack> napi_value convert(napi_env env, napi_callback_info info) {
     throw std::invalid_argument("internal: values and storage differ in size");
   if (pack) team->isa->pack(values, view);
   else team->isa->unpack(view, values);
+  return nullptr;
+}
+
+// (team, source, blocks Uint8Array, first row, rows, ArrayBuffer, dtype, all rows, columns): blocks of a file into quantised panels
+napi_value repack(napi_env env, napi_callback_info info) {
+  Arguments<9> arguments(env, info);
+  auto team = unwrap<TeamHandle>(env, arguments.value[0], team_tag);
+  const auto source = static_cast<SourceBlocks>(std::min<int64_t>(size_of(env, arguments.value[1]), static_cast<int64_t>(SourceBlocks::q4_k)));
+  size_t count = 0;
+  const uint8_t* blocks = typed_array_of<uint8_t>(env, arguments.value[2], napi_uint8_array, &count);
+  const Buffer buffer = buffer_of(env, arguments.value[5]);
+  View view;
+  view.data = buffer.data;
+  view.bytes = buffer.bytes;
+  view.dtype = static_cast<DType>(std::min<int64_t>(size_of(env, arguments.value[6]), static_cast<int64_t>(DType::panel_q4_k)));
+  view.rank = 2;
+  view.dim[0] = size_of(env, arguments.value[7]);
+  view.dim[1] = size_of(env, arguments.value[8]);
+  const bool fits = bytes_needed(view) <= view.bytes &&
+                    team->isa->repack(source, blocks, static_cast<int64_t>(count), size_of(env, arguments.value[3]), size_of(env, arguments.value[4]), view);
+  if (!fits) throw std::invalid_argument("internal: blocks and panels do not belong together");
   return nullptr;
 }
 
@@ -251,7 +272,7 @@ napi_value init(napi_env env, napi_value exports) {
       CRIA_EXPORT("createTeam", create_team),            CRIA_EXPORT("load", load),
       CRIA_EXPORT("run", run_program),                   CRIA_EXPORT("profile", profile),
       CRIA_EXPORT("pack", convert<true>),                CRIA_EXPORT("unpack", convert<false>),
-      CRIA_EXPORT("probe", probe),
+      CRIA_EXPORT("repack", repack),                     CRIA_EXPORT("probe", probe),
   };
   napi_define_properties(env, exports, sizeof(properties) / sizeof(properties[0]), properties);
   return exports;

@@ -1,5 +1,7 @@
 // Rows of f32 to and from the storage types, for states that are written and read by the program's owner.
 #include "cpu.h"
+#include "quantised-pack.h"
+#include "quantised.h"
 #include "simd.h"
 
 namespace cria::CRIA_ISA {
@@ -48,12 +50,17 @@ template <class T> void unpack_panels(const View& stored, float* values) {
 }  // namespace
 
 void pack(const float* values, const View& stored) {
+  if (is_quantised(stored.dtype)) return pack_quantised(values, stored);
   if (stored.dtype == DType::panel_f32) return pack_panels<float>(values, stored);
   if (stored.dtype == DType::panel_bf16) return pack_panels<bf16>(values, stored);
   with_type(stored.dtype, [&](auto type) { pack_rows<decltype(type)>(values, stored); });
 }
 
 void unpack(const View& stored, float* values) {
+  if (is_quantised(stored.dtype)) {
+    for (int64_t row = 0; row < stored.dim[0]; row++) unpack_quantised_row(stored, row, values + row * stored.dim[1]);
+    return;
+  }
   if (stored.dtype == DType::panel_f32) return unpack_panels<float>(stored, values);
   if (stored.dtype == DType::panel_bf16) return unpack_panels<bf16>(stored, values);
   with_type(stored.dtype, [&](auto type) { unpack_rows<decltype(type)>(stored, values); });

@@ -8,6 +8,7 @@ namespace cria {
   extern const Kernel kernel_table[];                          \
   void pack(const float* values, const View& stored);          \
   void unpack(const View& stored, float* values);              \
+  bool repack(SourceBlocks source, const uint8_t* blocks, int64_t bytes, int64_t first_row, int64_t rows, const View& stored); \
   extern const Probe probes[];                                 \
   }
 CRIA_DECLARE_ISA(baseline)
@@ -16,7 +17,7 @@ CRIA_DECLARE_ISA(avx2)
 CRIA_DECLARE_ISA(avx512)
 #endif
 
-#define CRIA_ISA_ENTRY(isa) {#isa, isa::kernel_table, isa::pack, isa::unpack, isa::probes}
+#define CRIA_ISA_ENTRY(isa) {#isa, isa::kernel_table, isa::pack, isa::unpack, isa::repack, isa::probes}
 
 const std::vector<Isa>& supported_isas() {
   static const std::vector<Isa> isas = [] {

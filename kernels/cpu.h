@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "kernel.h"
+#include "quantised-pack.h"
 
 namespace cria {
 
@@ -19,6 +20,8 @@ struct Isa {
   // Rows of f32 [rows, columns] to a storage type and back; `stored` is laid out as View says.
   void (*pack)(const float* values, const View& stored);
   void (*unpack)(const View& stored, float* values);
+  // Blocks of a file into quantised panels (quantised-pack.h).
+  bool (*repack)(SourceBlocks source, const uint8_t* blocks, int64_t bytes, int64_t first_row, int64_t rows, const View& stored);
   const Probe* probes;  // ended by one without a name
 };
 

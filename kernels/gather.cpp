@@ -1,5 +1,7 @@
 // Rows by index: gather (embedding lookup), its gradient scatterAdd, and cacheWrite, which puts rows into their slots of a key or value cache.
 #include "operators.h"
+#include "quantised-pack.h"
+#include "quantised.h"
 #include "vectors.h"
 
 namespace cria::CRIA_ISA {
@@ -36,6 +38,8 @@ void op::gather(const Command& command, Team& team) {
     return each_id(team, command, [&](int64_t t, int64_t id) { copy_panel_row(table.as<float>(), id, y + t * width, width); });
   if (table.dtype == DType::panel_bf16)
     return each_id(team, command, [&](int64_t t, int64_t id) { copy_panel_row(table.as<bf16>(), id, y + t * width, width); });
+  if (is_quantised(table.dtype))
+    return each_id(team, command, [&](int64_t t, int64_t id) { unpack_quantised_row(table, id, y + t * width); });
   with_float(table.dtype, [&](auto type) {
     const auto* rows = table.as<decltype(type)>();
     each_id(team, command, [&](int64_t t, int64_t id) { copy_row(rows + id * width, y + t * width, width); });

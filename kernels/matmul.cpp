@@ -1,6 +1,8 @@
-// matmul: a * b + addend, with either operand transposed; b may be stored in panels.
+// matmul: a * b + addend, with either operand transposed; b may be stored in panels, also quantised ones.
 #include "matrix-product.h"
 #include "operators.h"
+#include "quantised-product.h"
+#include "quantised.h"
 
 namespace cria::CRIA_ISA {
 
@@ -23,6 +25,7 @@ void op::matmul(const Command& command, Team& team) {
   const Operand a = operand_of(command.in[0], !transpose_a);
   const Result c{out.data, out.dtype, out.dim[1], command.num_inputs > 2 ? command.in[2].as<float>() : nullptr};
   if (out.count() == 0) return;
+  if (is_quantised(b.dtype)) return quantised_product(command, team);
   if (b.dtype != DType::panel_f32 && b.dtype != DType::panel_bf16)
     return multiply(team, arithmetic, a, operand_of(b, transpose_b), c, command.workspace);
   const int64_t bytes = panel_bytes(arithmetic, a.depth), columns = out.dim[1];

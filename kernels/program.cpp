@@ -6,6 +6,7 @@
 
 #include "operators.h"
 #include "pool.h"
+#include "quantised.h"
 
 namespace cria {
 
@@ -25,6 +26,7 @@ int64_t bytes_per_value(DType dtype) {
   switch (dtype) {
     case DType::f32: case DType::i32: case DType::panel_f32: return 4;
     case DType::bf16: case DType::f16: case DType::panel_bf16: return 2;
+    case DType::panel_q8: case DType::panel_q4: case DType::panel_q4_min: case DType::panel_q4_k: return 0;  // not a whole number
   }
   return 0;
 }
@@ -50,9 +52,22 @@ class Reader {
   const double* end_;
 };
 
+int64_t quantised_bytes(const View& view) {
+  int64_t bytes = 0;
+  with_quantised(view.dtype, [&](auto panel) {
+    using Panel = decltype(panel);
+    const int64_t panels = (view.dim[0] + panel_rows - 1) / panel_rows;
+    const int64_t blocks = (view.dim[1] + columns_of<Panel> - 1) / columns_of<Panel>;
+    if (panels != 0 && blocks > max_bytes / panels) throw std::invalid_argument("internal: a tensor of the program is too large");
+    bytes = panels * blocks * static_cast<int64_t>(sizeof(Panel));
+  });
+  return bytes;
+}
+
 }  // namespace
 
 int64_t bytes_needed(const View& view) {
+  if (is_quantised(view.dtype)) return quantised_bytes(view);
   int64_t count = 1;
   for (int i = 0; i < view.rank; i++) {
     int64_t size = view.dim[i];
@@ -81,7 +96,7 @@ Program::Program(const double* words, size_t count, const Kernel* kernels) : ker
       if (place.buffer >= 0) {
         place.offset = reader.whole(0, max_bytes);
         view.bytes = reader.whole(0, max_bytes);
-        view.dtype = static_cast<DType>(reader.whole(0, static_cast<int64_t>(DType::panel_bf16)));
+        view.dtype = static_cast<DType>(reader.whole(0, static_cast<int64_t>(DType::panel_q4_k)));
         view.rank = static_cast<int32_t>(reader.whole(0, max_rank));
         for (int d = 0; d < view.rank; d++) view.dim[d] = reader.whole(0, max_bytes);
         if (bytes_needed(view) > view.bytes) throw std::invalid_argument("internal: a tensor of the program has more values than bytes");

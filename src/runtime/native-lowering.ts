@@ -3,9 +3,9 @@
  * kernel asks for, and the encoding of a whole plan. kernels/program.h describes the encoding, kernels/operators.h repeats the list.
  */
 import type { DType } from '../tensor/dtype.ts';
-import { byteLength, isPanel, numValues } from '../tensor/dtype.ts';
+import { byteLength, isPanel, isQuantised, numValues, quantisedDTypes } from '../tensor/dtype.ts';
 import type { Node } from '../tensor/graph.ts';
-import type { AttentionAttrs, OpAttrs, OpName, Precision } from '../tensor/operators.ts';
+import type { AttentionAttrs, OpAttrs, OpName, Precision, ProductPrecision } from '../tensor/operators.ts';
 import type { TensorType } from '../tensor/shape-rules.ts';
 import type { Instruction, Operand, Plan } from './plan.ts';
 
@@ -24,14 +24,15 @@ const attention = (attrs: AttentionAttrs): readonly number[] => [
   attrs.scale,
   attrs.blockSize,
 ];
-const isBf16 = (precision: Precision): number => Number(precision === 'bf16');
+const isBf16 = (precision: ProductPrecision): number => Number(precision === 'bf16');
 
 /** One row per operator; the order of the rows is the order of the opcodes. */
 export const nativeLowering: { readonly [K in OpName]: Lowering<K> } = {
   matmul: {
     attrs: ({ transposeA, transposeB, precision }) => [Number(transposeA), Number(transposeB), isBf16(precision)],
     workspaceBytes: ([a, b], _, { transposeA, transposeB, precision }) => {
-      if (isPanel(b!.dtype)) return 0;
+      if (isQuantised(b!.dtype)) return quantisedBytes(a!.shape as [number, number]);
+      if (isPanel(b!.dtype) || precision === 'int8') return 0;
       const depth = a!.shape[transposeA ? 0 : 1]!;
       return packedBytes(b!.shape[transposeB ? 0 : 1]!, depth, precision);
     },
@@ -98,11 +99,16 @@ const LOGIT_BYTES = 16 * 2 ** 20;
 const LEAST_LOGIT_ROWS = 128;
 const MOST_LOGIT_ROWS = 512;
 
+/** Room for rows rounded to 8 bits: a byte a value and two numbers per 32 columns, whole blocks of up to 256 columns. */
+function quantisedBytes([rows, columns]: readonly [number, number]): number {
+  return ((rows * Math.ceil(columns / 256) * 256) / 32) * (32 + 8);
+}
+
 /** Operator names by opcode. */
 export const OPERATORS = Object.keys(nativeLowering) as OpName[];
 
 /** Names of the element types by the number the kernels know them by. */
-export const DTYPES: readonly DType[] = ['f32', 'bf16', 'f16', 'i32', 'panel_f32', 'panel_bf16'];
+export const DTYPES: readonly DType[] = ['f32', 'bf16', 'f16', 'i32', 'panel_f32', 'panel_bf16', ...quantisedDTypes];
 
 /** Room to pack `lines` x `depth` values into panels, all of them or as many panels as stay in the cache while they are multiplied. */
 function packedBytes(lines: number, depth: number, precision: Precision): number {

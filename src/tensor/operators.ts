@@ -10,6 +10,8 @@ import type { DType } from './dtype.ts';
 
 /** Arithmetic of a product: exact f32, or operands rounded to bf16 and summed in f32. */
 export type Precision = 'f32' | 'bf16';
+/** `int8` is the arithmetic of quantised weights: the other operand is rounded to 8 bits per block of 32 columns. */
+export type ProductPrecision = Precision | 'int8';
 /** Floating types that an operator may produce. */
 export type FloatType = 'f32' | 'bf16';
 
@@ -26,7 +28,7 @@ export interface AttentionAttrs {
 
 export interface OpAttrs {
   /** (a, b, addend? [M, N]) -> addend + a * b [M, N]; a [M, K] or [K, M], b [K, N] or [N, K] as the transposes say. */
-  matmul: { transposeA: boolean; transposeB: boolean; precision: Precision; out: FloatType };
+  matmul: { transposeA: boolean; transposeB: boolean; precision: ProductPrecision; out: FloatType };
   /** (table [R, D], ids i32 [T]) -> the rows `ids` of table [T, D] f32. The table may be of panels: a tied embedding is kept once. */
   gather: Record<string, never>;
   /** (values [T, D], ids i32 [T], addend? [rows, D]) -> addend + the values summed into rows `ids`, in token order. */

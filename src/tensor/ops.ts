@@ -1,9 +1,9 @@
 /**
  * The operators as functions on symbolic tensors: what model and loss code is written in. Shapes and meaning of each are in `OpAttrs`.
  */
-import type { DType } from './dtype.ts';
+import { type DType, isQuantised } from './dtype.ts';
 import type { Tensor } from './graph.ts';
-import type { AttentionAttrs, FloatType, OpAttrs, OpName, Precision } from './operators.ts';
+import type { AttentionAttrs, FloatType, OpAttrs, OpName, Precision, ProductPrecision } from './operators.ts';
 
 function one<K extends OpName>(op: K, inputs: readonly [Tensor, ...(Tensor | null)[]], attrs: OpAttrs[K]): Tensor {
   return inputs[0].trace.apply(op, inputs, attrs)[0]!;
@@ -12,7 +12,7 @@ function one<K extends OpName>(op: K, inputs: readonly [Tensor, ...(Tensor | nul
 export interface MatmulOptions {
   transposeA?: boolean;
   transposeB?: boolean;
-  precision?: Precision;
+  precision?: ProductPrecision;
   out?: FloatType;
   addend?: Tensor | null;
 }
@@ -23,9 +23,9 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   return one('matmul', [a, b, addend], { transposeA, transposeB, precision, out });
 }
 
-/** x [T, I] times a weight [O, I] transposed: [T, O]. */
+/** x [T, I] times a weight [O, I] transposed: [T, O]. A quantised weight brings its own arithmetic. */
 export function linear(x: Tensor, weight: Tensor, precision: Precision, out: FloatType = 'f32'): Tensor {
-  return matmul(x, weight, { transposeB: true, precision, out });
+  return matmul(x, weight, { transposeB: true, precision: isQuantised(weight.dtype) ? 'int8' : precision, out });
 }
 
 /** The rows `ids` of a table. */

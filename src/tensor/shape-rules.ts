@@ -3,7 +3,7 @@
  * step; every error names the operator, the tensor, the expected and the given shape.
  */
 import { ShapeError } from '../util/errors.ts';
-import { type DType, isPanel, type Shape } from './dtype.ts';
+import { type DType, isPanel, isQuantised, quantisedDTypes, type Shape } from './dtype.ts';
 import type { Tensor } from './graph.ts';
 import type { AttentionAttrs, OpAttrs, OpName } from './operators.ts';
 
@@ -17,7 +17,12 @@ type ShapeRule<K extends OpName> = (inputs: Inputs, attrs: OpAttrs[K]) => readon
 
 const FLOATS: readonly DType[] = ['f32', 'bf16'];
 const CACHES: readonly DType[] = ['f32', 'bf16', 'f16'];
-const MATRICES: readonly DType[] = ['f32', 'bf16', 'panel_f32', 'panel_bf16'];
+const MATRICES: readonly DType[] = ['f32', 'bf16', 'panel_f32', 'panel_bf16', ...quantisedDTypes];
+
+/** The arithmetic that a panel is packed for. */
+function arithmeticOf(panel: DType): string {
+  return isQuantised(panel) ? 'int8' : panel.slice('panel_'.length);
+}
 
 /** The input at `index`, of one of `dtypes` and of `shape` (a number is an exact size, null is any). */
 function take(
@@ -108,9 +113,9 @@ export const shapeRules: { readonly [K in OpName]: ShapeRule<K> } = {
         `matmul: ${a.name} [${a.shape.join(', ')}] and ${b.name} [${b.shape.join(', ')}] do not fit: inner sizes ${K} and ${depth}`,
       );
     }
-    if (isPanel(b.dtype) && (attrs.transposeA || !attrs.transposeB || b.dtype !== `panel_${attrs.precision}`)) {
+    if (isPanel(b.dtype) && (attrs.transposeA || !attrs.transposeB || arithmeticOf(b.dtype) !== attrs.precision)) {
       throw new ShapeError(
-        `matmul: ${b.name} is ${b.dtype} and only multiplies as x * weight^T in ${b.dtype.slice(6)}`,
+        `matmul: ${b.name} is ${b.dtype} and only multiplies as x * weight^T in ${arithmeticOf(b.dtype)}`,
       );
     }
     takeOptional('matmul', inputs, 2, 'addend', [M, N]);

@@ -3,7 +3,7 @@
  * rounded to the types that are narrower than the array. The arrays are Float64Array in exact mode, where nothing is ever rounded,
  * Float32Array otherwise.
  */
-import type { DType, Shape } from '../../tensor/dtype.ts';
+import { type DType, isQuantised, type Shape } from '../../tensor/dtype.ts';
 import type { OpAttrs, OpName } from '../../tensor/operators.ts';
 import { bf16ToF32, f32ToBf16 } from '../../util/bfloat16.ts';
 import { invariant } from '../../util/errors.ts';
@@ -64,9 +64,12 @@ export function zerosLike(values: Floats, length: number): Floats {
 const ROUNDING_CHUNK = 4096;
 const halves = new Uint16Array(ROUNDING_CHUNK);
 
-/** Rounds all values in place to the nearest that `dtype` holds, ties to even; leaves exact mode (Float64Array) alone. */
+/**
+ * Rounds all values in place to the nearest that `dtype` holds, ties to even; leaves exact mode (Float64Array) alone, and quantised types: who
+ * writes them here has chosen their values.
+ */
 export function roundTo(dtype: DType, values: Floats | Int32Array): void {
-  if (!(values instanceof Float32Array) || dtype === 'f32' || dtype === 'panel_f32') return;
+  if (!(values instanceof Float32Array) || dtype === 'f32' || dtype === 'panel_f32' || isQuantised(dtype)) return;
   for (let start = 0; start < values.length; start += ROUNDING_CHUNK) {
     const chunk = values.subarray(start, start + ROUNDING_CHUNK);
     const bits = halves.subarray(0, chunk.length);

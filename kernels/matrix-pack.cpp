@@ -79,22 +79,48 @@ template <class P, class T> CRIA_INLINE vi line_words(const T* line, int64_t k, 
   }
 }
 
+#if defined(__AVX512F__)
+// Sixteen lines by sixteen words at once, in registers throughout: quads are transposed within, then exchanged as wholes.
+template <class P, class T> CRIA_INLINE void pack_square(const T* lines, int64_t stride, int64_t k, int64_t depth, int32_t* out) {
+  vi square[4][4];
+#pragma GCC unroll 4
+  for (int group = 0; group < 4; group++) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) square[group][i] = line_words<P>(lines + (4 * group + i) * stride, k, depth);
+    transpose_quads(square[group]);
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; j++) {
+    const __m512i a = (__m512i)square[0][j], b = (__m512i)square[1][j], c = (__m512i)square[2][j], d = (__m512i)square[3][j];
+    const __m512i ab_even = _mm512_shuffle_i32x4(a, b, 0x88), ab_odd = _mm512_shuffle_i32x4(a, b, 0xdd);
+    const __m512i cd_even = _mm512_shuffle_i32x4(c, d, 0x88), cd_odd = _mm512_shuffle_i32x4(c, d, 0xdd);
+    store(out + j * panel_rows, (vi)_mm512_shuffle_i32x4(ab_even, cd_even, 0x88));
+    store(out + (4 + j) * panel_rows, (vi)_mm512_shuffle_i32x4(ab_odd, cd_odd, 0x88));
+    store(out + (8 + j) * panel_rows, (vi)_mm512_shuffle_i32x4(ab_even, cd_even, 0xdd));
+    store(out + (12 + j) * panel_rows, (vi)_mm512_shuffle_i32x4(ab_odd, cd_odd, 0xdd));
+  }
+}
+#endif
+
 // Line by line: squares of four lines by VL words are transposed and written in pieces of four. A piece that is wider than its line group
 // spills into words that are written after it: of the following groups last to first, then of the following words.
-template <class P, class T>
-void pack_lines(const Operand& from, int64_t first_line, int width, int64_t first_word, int64_t last_word, int32_t* out) {
+template <class P, class T> void pack_lines(const Operand& from, int64_t first_line, int64_t count, int width, const Strips& strips, int32_t* out) {
   const T* lines = static_cast<const T*>(from.data) + first_line * from.stride;
-  const int64_t count = from.lines - first_line < width ? from.lines - first_line : width;
-  for (int64_t word = first_word; word < last_word; word += VL) {
-    const int64_t columns = last_word - word < VL ? last_word - word : VL;
+  for (int64_t word = strips.first_word; word < strips.last_word; word += VL, out += VL * width) {
+    const int64_t columns = strips.last_word - word < VL ? strips.last_word - word : VL;
+#if defined(__AVX512F__)
+    if (count == panel_rows && columns == VL) {
+      pack_square<P>(lines, from.stride, word * P::values, from.depth, out);
+      continue;
+    }
+#endif
     for (int group = (width - 1) / 4 * 4; group >= 0; group -= 4) {
       vi square[4];
       for (int i = 0; i < 4; i++)
         square[i] = group + i < count ? line_words<P>(lines + (group + i) * from.stride, word * P::values, from.depth) : vi{};
       transpose_quads(square);
-      int32_t* piece = out + (word - first_word) * width + group;
-      if (columns == VL) store_columns(piece, width, square, VL);
-      else store_columns(piece, width, square, columns);
+      if (columns == VL) store_columns(out + group, width, square, VL);
+      else store_columns(out + group, width, square, columns);
     }
   }
 }
@@ -110,37 +136,50 @@ template <class P, class T, class Lanes> CRIA_INLINE vi depth_words(const T* val
   }
 }
 
-constexpr int64_t prefetch_words = 12;  // far enough ahead to cover a cache miss at the pace of copying
+constexpr int64_t prefetch_words = 8;  // far enough ahead to cover a cache miss at the pace of copying
 
-template <class P, class T>
-void pack_depths(const Operand& from, int64_t first_line, int width, int64_t first_word, int64_t last_word, int32_t* out) {
-  const int64_t count = from.lines - first_line < width ? from.lines - first_line : width;
-  for (int64_t word = first_word; word < last_word; word++, out += width) {
-    const T* values = static_cast<const T*>(from.data) + word * P::values * from.stride + first_line;
-    const bool single = P::values == 2 && word * 2 + 1 == from.depth;
-    for (int lane = 0; lane < width; lane += VL) {
-      const int64_t left = count - lane;
-      if (first_line + lane + VL <= from.lines) store(out + lane, depth_words<P>(values + lane, from.stride, single, AllLanes{}));
-      else store(out + lane, left > 0 ? depth_words<P>(values + lane, from.stride, single, FirstLanes{static_cast<int>(left)}) : vi{});
-    }
-    for (int j = 0; j < P::values; j++) __builtin_prefetch(values + (prefetch_words * P::values + j) * from.stride);
+// One word of a strip. A narrow one spills into the following word, which is written after it.
+template <class P, class T> CRIA_INLINE void pack_word(const T* values, int64_t stride, bool single, int64_t count, int width, int32_t* out) {
+  for (int lane = 0; lane < width; lane += VL) {
+    const int64_t left = count - lane;
+    if (left >= VL) store(out + lane, depth_words<P>(values + lane, stride, single, AllLanes{}));
+    else store(out + lane, left > 0 ? depth_words<P>(values + lane, stride, single, FirstLanes{static_cast<int>(left)}) : vi{});
   }
 }
 
-template <class P, class T>
-void pack(const Operand& from, int64_t first_line, int width, int64_t first_word, int64_t last_word, void* out) {
-  int32_t* words = static_cast<int32_t*>(out);
-  if (from.line_by_line) pack_lines<P, T>(from, first_line, width, first_word, last_word, words);
-  else pack_depths<P, T>(from, first_line, width, first_word, last_word, words);
+// Depth by depth: all strips side by side, so that whole cache lines are read.
+template <class P, class T> void pack_depths(const Operand& from, const Strips& strips) {
+  const int64_t whole = strips.lines / panel_rows, rest = strips.lines % panel_rows;
+  for (int64_t word = strips.first_word; word < strips.last_word; word++) {
+    const T* values = static_cast<const T*>(from.data) + word * P::values * from.stride + strips.first_line;
+    const bool single = P::values == 2 && word * 2 + 1 == from.depth;
+    int32_t* out = strips.out + (word - strips.first_word) * panel_rows;
+    for (int64_t i = 0; i < whole; i++, values += panel_rows, out += strips.stride_words) {
+      pack_word<P>(values, from.stride, single, panel_rows, panel_rows, out);
+      for (int j = 0; j < P::values; j++) __builtin_prefetch(values + (prefetch_words * P::values + j) * from.stride);
+    }
+    if (rest == 0) continue;
+    out = strips.out + whole * strips.stride_words + (word - strips.first_word) * strips.last_width;
+    pack_word<P>(values, from.stride, single, rest, strips.last_width, out);
+  }
+}
+
+template <class P, class T> void pack(const Operand& from, const Strips& strips) {
+  if (!from.line_by_line) return pack_depths<P, T>(from, strips);
+  for (int64_t line = 0, i = 0; line < strips.lines; line += panel_rows, i++) {
+    const int64_t count = strips.lines - line < panel_rows ? strips.lines - line : panel_rows;
+    const int width = count < panel_rows ? strips.last_width : panel_rows;
+    pack_lines<P, T>(from, strips.first_line + line, count, width, strips, strips.out + i * strips.stride_words);
+  }
 }
 
 }  // namespace
 
-void pack_strip(const Operand& from, DType arithmetic, int64_t first_line, int width, int64_t first_word, int64_t last_word, void* out) {
+void pack_strips(const Operand& from, DType arithmetic, const Strips& strips) {
   with_float(from.dtype, [&](auto type) {
     using T = decltype(type);
-    if (arithmetic == DType::bf16) pack<Bf16Words, T>(from, first_line, width, first_word, last_word, out);
-    else pack<F32Words, T>(from, first_line, width, first_word, last_word, out);
+    if (arithmetic == DType::bf16) pack<Bf16Words, T>(from, strips);
+    else pack<F32Words, T>(from, strips);
   });
 }
 

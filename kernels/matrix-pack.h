@@ -18,10 +18,18 @@ struct Operand {
 CRIA_INLINE int64_t words_of(DType arithmetic, int64_t depth) { return arithmetic == DType::bf16 ? (depth + 1) / 2 : depth; }
 
 constexpr int64_t word_bytes = 4;
-constexpr int64_t strip_slack_words = 16;  // a strip may be written this far beyond its end
+constexpr int64_t strip_slack_words = 16;  // a narrow strip may be written this far beyond its end
 
-// Packs the words [first_word, last_word) of `count` <= width lines from `first_line` on: out[word][width]. Lines beyond the operand's are zero.
-// Strips narrower than 16 are written a little beyond their end: pack them in the order in which they lie.
-void pack_strip(const Operand& from, DType arithmetic, int64_t first_line, int width, int64_t first_word, int64_t last_word, void* out);
+// Packs the words [first_word, last_word) of `lines` lines from `first_line` on into strips of 16 lines, the last one perhaps `last_width`
+// wide: strip i holds [word][width] from out + i * stride_words on, which is where `first_word` goes. Lines beyond `lines` are zero.
+struct Strips {
+  int64_t first_line, lines;
+  int64_t first_word, last_word;
+  int32_t* out;
+  int64_t stride_words;
+  int last_width = panel_rows;
+};
+
+void pack_strips(const Operand& from, DType arithmetic, const Strips& strips);
 
 }  // namespace cria::CRIA_ISA

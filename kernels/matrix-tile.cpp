@@ -19,10 +19,10 @@ template <class P, int rows, int panels> void multiply(const Tile& tile) {
       sums[i][j] = tile.resume ? load(c) : zero();
       __builtin_prefetch(c, 1);  // the line is fetched for writing while the sums are on their way
     }
-  const Word* a = static_cast<const Word*>(tile.a);
-  const Word* b = static_cast<const Word*>(tile.b);
+  const Word* a = reinterpret_cast<const Word*>(tile.a);
+  const Word* b = reinterpret_cast<const Word*>(tile.b);
   const int64_t panel_step = tile.words * panel_rows;
-  for (int64_t word = 0; word < tile.words; word++, a += rows, b += panel_rows) {
+  for (int64_t word = 0; word < tile.words; word++, a += tile.a_step, b += panel_rows) {
     typename P::Vector right[vectors];
 #pragma GCC unroll 12
     for (int j = 0; j < vectors; j++) right[j] = load(b + j / panel_vectors * panel_step + j % panel_vectors * VL);

@@ -10,12 +10,13 @@ constexpr int panel_vectors = panel_rows / VL;
 constexpr int tile_rows = VL == 16 ? 8 : VL == 8 ? 6 : 3;
 constexpr int tile_panels = VL == 16 ? 3 : 1;
 
-// c [rows, 16 * panels] = a * b (or c + a * b, as one longer sum, when `resume`). a is a strip [word][rows]; b are panels [word][16] that lie
-// `words` * 16 words behind each other.
+// c [rows, 16 * panels] = a * b (or c + a * b, as one longer sum, when `resume`). a holds the rows' words side by side, `a_step` words from one
+// depth to the next; b are panels [word][16] that lie `words` * 16 words behind each other.
 struct Tile {
   int64_t words;
-  const void* a;
-  const void* b;
+  const int32_t* a;
+  int64_t a_step;
+  const int32_t* b;
   float* c;
   int64_t stride;  // from row to row of c
   bool resume;

@@ -81,7 +81,7 @@ for (const isa of unavailable === null ? supportedIsas() : []) {
         const { y } = await compile(lookup, native, new Map([['w', storage]])).run({ ids: [46, 0, 15] });
         assert.deepEqual(
           y,
-          Float32Array.from([46, 0, 15].flatMap((row) => [...weight.slice(row * 96, row * 96 + 96)])),
+          Float32Array.from([46, 0, 15].flatMap((row) => Array.from(weight.subarray(row * 96, row * 96 + 96)))),
         );
       });
     }

@@ -6,7 +6,14 @@
  * and then every group picks, among the neighbours of its quantised numbers, those with the least error.
  */
 import { float16Bits, float16Value } from '../util/float16.ts';
-import { fitAffine, fitSymmetric, nearestLevel, storedError, WeightedGroup, type AffineFit } from './quantise-search.ts';
+import {
+  fitAffine,
+  fitSymmetric,
+  nearestLevel,
+  storedError,
+  WeightedGroup,
+  type AffineFit,
+} from './quantise-search.ts';
 import { putHalf } from './quantise-small-blocks.ts';
 
 const VALUES = 256;

@@ -56,6 +56,7 @@ const STRETCH_FROM = -1;
 const STRETCH_STEP = 0.1;
 const NUM_STRETCHES = 21;
 const NUM_REFITS = 3;
+const EQUAL_LEVELS = 1e-12; // relative size of a determinant that is rounding error only
 
 /** Finds the scale and minimum of a group. */
 export function fitAffine(group: WeightedGroup, maxLevel: number): AffineFit {
@@ -100,10 +101,10 @@ function refitAffine(group: WeightedGroup, maxLevel: number, fit: AffineFit): nu
     wll += weighted * level;
   }
   const determinant = w * wll - wl * wl;
-  if (!(determinant > 0)) return Infinity; // all levels equal
   let scale = (w * wxl - wx * wl) / determinant;
   let offset = (wll * wx - wl * wxl) / determinant;
-  if (offset > 0) {
+  // If all levels are equal, or the offset comes out positive, the scale alone is fitted.
+  if (!(determinant > w * wll * EQUAL_LEVELS) || offset > 0) {
     offset = 0;
     scale = wxl / wll;
   }

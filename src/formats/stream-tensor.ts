@@ -2,10 +2,11 @@
  * One stored tensor as a stream of byte chunks in another type: rows are read, converted and handed on,
  * so that no step of a conversion holds a whole large tensor.
  */
+import { FormatError } from '../util/errors.ts';
 import { decodeToF32 } from './decode-f32.ts';
 import { encodeFromF32 } from './encode-f32.ts';
 import { STORED_DTYPES, storedBytes, type StoredDType } from './stored-dtype.ts';
-import { rowLayout, tensorInfo, type TensorSource } from './tensor-source.ts';
+import { quoted, rowLayout, tensorInfo, type TensorSource } from './tensor-source.ts';
 
 const CHUNK_BYTES = 2 ** 24; // of the source; the result and a float32 copy come on top
 
@@ -36,7 +37,18 @@ export async function* streamTensor(
     const wide = values.subarray(0, rows * rowValues);
     const out = converted.subarray(0, rows * outRowBytes);
     decodeToF32(info.dtype, bytes, wide);
+    if (STORED_DTYPES[dtype].blockSize > 1) checkQuantisable(wide, `${source.path}: tensor ${quoted(name)}`);
     encodeFromF32(dtype, wide, out);
     yield out;
+  }
+}
+
+// The scale of a block is a half, and the largest level of a block is at least 7.
+const MAX_QUANTISABLE = 65_504 * 7;
+
+function checkQuantisable(values: Float32Array, where: string): void {
+  for (const value of values) {
+    if (Math.abs(value) <= MAX_QUANTISABLE) continue;
+    throw new FormatError(`${where}: holds ${value} and cannot be quantised; convert to f32 instead`);
   }
 }

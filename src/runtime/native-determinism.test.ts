@@ -19,18 +19,14 @@ const isas = skip ? [] : supportedIsas();
 const ops = Object.keys(operatorCases) as OpName[];
 
 describe('the native backend gives the same bits for any number of threads', { skip }, () => {
-  const sizes: readonly CaseSize[] = [
-    { tokens: 33, dim: 15, rows: 17 },
-    { tokens: 131, dim: 67, rows: 149 },
-  ];
+  // Several chunks of work in each kernel, the last one smaller.
+  const size: CaseSize = { tokens: 131, dim: 35, rows: 149 };
   for (const isa of isas) {
-    const [one, two, five] = [1, 2, 5].map((threads) => createNativeBackend({ isa, threads }));
+    const [one, three] = [1, 3].map((threads) => createNativeBackend({ isa, threads }));
     for (const op of ops) {
       it(`${isa}: ${op}`, async () => {
-        for (const { name, tensors, body } of sizes.flatMap(operatorCases[op])) {
-          const expected = await evaluate(one!, tensors, body);
-          assert.deepEqual(await evaluate(two!, tensors, body), expected, `${name}, two threads`);
-          assert.deepEqual(await evaluate(five!, tensors, body), expected, `${name}, five threads`);
+        for (const { name, tensors, body } of operatorCases[op](size)) {
+          assert.deepEqual(await evaluate(three!, tensors, body), await evaluate(one!, tensors, body), name);
         }
       });
     }
@@ -157,11 +153,11 @@ async function lastQueries(
   const numBlocks = Math.ceil(KEYS / blockSize);
   const order = permutation(randomStream(blockSize, 'blocks'), numBlocks + 2).map((block) => block * blockSize);
   const scatter = (name: string): Given => {
-    const sequence = randomTensor(name, types.kv, [KEYS, 2 * E]);
+    const sequence = Float64Array.from(randomTensor(name, types.kv, [KEYS, 2 * E]).values);
     const slots = new Float64Array((numBlocks + 2) * blockSize * 2 * E).fill(7);
     for (let key = 0; key < KEYS; key++) {
       const slot = order[Math.floor(key / blockSize)]! + (key % blockSize);
-      slots.set(Array.from(sequence.values).slice(key * 2 * E, (key + 1) * 2 * E), slot * 2 * E);
+      slots.set(sequence.subarray(key * 2 * E, (key + 1) * 2 * E), slot * 2 * E);
     }
     return given(types.kv, [slots.length / (2 * E), 2 * E], slots, types.kv === 'f16');
   };

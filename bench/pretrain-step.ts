@@ -70,9 +70,10 @@ async function main(): Promise<void> {
   const step = prepareStep(backend, config, batch, values.precision as Precision);
   await serveLines({
     step: async () => {
-      const startMs = performance.now();
+      const [startMs, startCpu] = [performance.now(), process.cpuUsage()];
       const loss = await step();
-      return { seconds: (performance.now() - startMs) / 1000, loss };
+      const { user, system } = process.cpuUsage(startCpu);
+      return { seconds: (performance.now() - startMs) / 1000, cpuSeconds: (user + system) / 1e6, loss };
     },
     profile: () => backend.profile(),
     peaks: async () => ({

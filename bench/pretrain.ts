@@ -105,14 +105,18 @@ function perStep(profile: readonly OperatorTime[], steps: number): OperatorTime[
 }
 
 function render({ precision, timings, tokensPerStep, flopsPerStep, peakFlops, peakMib, profile }: Result): string[] {
-  const header = `${precision.padEnd(15)} tok/s best  median   % of peak (best)   peak MiB   cria is faster: best  median`;
+  const header = `${precision.padEnd(15)} tok/s best  median   % of peak (best)   peak MiB   CPU s a step   cria is faster: best  median`;
   const rows = timings.map((timing, i) => {
     const best = tokensPerStep / timing.minSeconds;
     const share = (100 * flopsPerStep) / timing.minSeconds / peakFlops;
     const { minima, medians } = speedRatio(timings[0]!, timing);
     const ratio = i === 0 ? '' : `${minima.toFixed(3).padStart(25)}${medians.toFixed(3).padStart(8)}`;
     const speeds = `${best.toFixed(0).padStart(10)}${(tokensPerStep / timing.medianSeconds).toFixed(0).padStart(8)}`;
-    return `${timing.name.padEnd(15)} ${speeds}${share.toFixed(1).padStart(19)}${peakMib[i]!.toFixed(0).padStart(11)}${ratio}`;
+    const memory = peakMib[i]!.toFixed(0).padStart(11);
+    const cpu = Math.min(...timing.samples.map(({ cpuSeconds }) => cpuSeconds!))
+      .toFixed(2)
+      .padStart(15);
+    return `${timing.name.padEnd(15)} ${speeds}${share.toFixed(1).padStart(19)}${memory}${cpu}${ratio}`;
   });
   const peak = `measured peak of multiply-adds: ${(peakFlops / 1e9).toFixed(0)} GFLOP/s`;
   return [header, ...rows, peak, '', ...(profile ? ['one step of cria:', renderProfile(profile)] : [])];

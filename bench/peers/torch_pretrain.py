@@ -93,9 +93,10 @@ def main():
         return loss.item()
 
     for _ in sys.stdin:
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         loss = step()
-        print(json.dumps({"seconds": time.perf_counter() - start, "loss": loss}), flush=True)
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
+        print(json.dumps({"seconds": seconds, "cpuSeconds": cpu_seconds, "loss": loss}), flush=True)
 
 
 main()

@@ -10,12 +10,14 @@ import { generateCommand } from './generate.ts';
 import { type CommandIo, logLine } from './io.ts';
 import { logitsCommand } from './logits.ts';
 import { pretrainCommand } from './pretrain.ts';
+import { startCommand } from './start.ts';
 import { tokenizerCommand } from './tokenizer.ts';
 
 type MakeCommand = (io: CommandIo) => Command;
 
 /** Every command, in the order the help lists them. */
 const COMMANDS: readonly MakeCommand[] = [
+  startCommand,
   chatCommand,
   generateCommand,
   pretrainCommand,

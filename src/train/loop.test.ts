@@ -57,7 +57,7 @@ function scene({
         log.push(isLast ? 'evaluate all' : 'evaluate');
         return { loss: 9 - log.length };
       },
-      sample: async (step) => `sample ${step}`,
+      sample: async () => 'sample',
     },
     programs,
     states: new Map([['grad.w', gradient]]),
@@ -89,13 +89,13 @@ describe('trainLoop', () => {
       '1',
       'evaluate',
       '2 evaluated',
-      '3 sample 3',
+      '3 sample',
       'evaluate',
       '4 evaluated',
       'checkpoint 4',
       '5',
       'evaluate all',
-      '6 evaluated sample 6',
+      '6 evaluated sample',
       'checkpoint 6',
     ]);
     assert.deepEqual([end.step, end.numUpdates, end.numTokens, end.dataCursor], [6, 6, 24, 60]);

@@ -30,7 +30,7 @@ export interface TrainTask {
   /** Named measures on held-out data, `loss` among them; null where nothing is held out. `isLast` asks for all of it. */
   readonly evaluate: ((isLast: boolean) => Promise<EvaluationRecord>) | null;
   /** Something to look at; null where there is nothing. */
-  readonly sample: ((step: number) => Promise<string>) | null;
+  readonly sample: (() => Promise<string>) | null;
 }
 
 export type EvaluationRecord = Readonly<Record<string, number>> & { readonly loss: number };
@@ -107,7 +107,7 @@ export async function trainLoop(input: LoopInput): Promise<TrainerState> {
     if (evaluation && evaluation.loss < (state.best?.loss ?? Infinity)) {
       state = { ...state, best: { step: state.step, loss: evaluation.loss } };
     }
-    const sample = task.sample && isDue(state.step, settings.sampleEvery) ? await task.sample(state.step) : null;
+    const sample = task.sample && isDue(state.step, settings.sampleEvery) ? await task.sample() : null;
     await observer.step({ ...report, numTokens: state.numTokens, milliseconds }, evaluation, sample);
     skippedInARow = report.skipped === 'non-finite' ? skippedInARow + 1 : 0;
     if (skippedInARow >= MAX_SKIPPED_IN_A_ROW) throw divergence(state.step, settings);

@@ -22,6 +22,7 @@ import {
 } from './pretrain-programs.ts';
 import { openRun } from './run-folder.ts';
 import { runObserver } from './run-observer.ts';
+import { textSampler } from './text-sampler.ts';
 import { type RunFacts, speedMeter, type TrainEvent } from './train-event.ts';
 import { createTrainingStates, trainedModelContents } from './training-states.ts';
 
@@ -63,16 +64,33 @@ export async function pretrain(input: PretrainInput): Promise<TrainerState> {
   const keepCheckpoints = config.checkpoint.keep;
   const observer = runObserver({ run, startStep: start.step, contents, keepCheckpoints, meter, watch });
   const gradientNames = [...llamaWeightShapes(model).keys()].map(gradientName);
-  const task = pretrainTask(config, data, programs.measure);
+  const { precision } = config.train;
+  const { tokenizer } = data;
+  const sampler = textSampler({
+    ...config.sample,
+    config: model,
+    backend,
+    states,
+    precision,
+    tokenizer,
+    seed: config.seed,
+  });
+  const task = pretrainTask(config, data, programs.measure, sampler.sample);
   const settings = loopSettings(config);
   try {
     return await trainLoop({ ...input, task, programs, states, gradientNames, settings, start, observer });
   } finally {
     observer.close();
+    await sampler.close();
   }
 }
 
-function pretrainTask(config: PretrainConfig, data: PretrainData, measure: Executable): TrainTask {
+function pretrainTask(
+  config: PretrainConfig,
+  data: PretrainData,
+  measure: Executable,
+  sample: () => Promise<string>,
+): TrainTask {
   const { training, validation } = data;
   const byteCounts = tokenByteCounts(data.tokenizer);
   return {
@@ -89,7 +107,7 @@ function pretrainTask(config: PretrainConfig, data: PretrainData, measure: Execu
         const { loss, bitsPerByte } = await evaluateNextToken(measure, batches, byteCounts);
         return { loss, bits_per_byte: bitsPerByte };
       }),
-    sample: null,
+    sample,
   };
 }
 

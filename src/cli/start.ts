@@ -1,0 +1,85 @@
+/**
+ * `cria start`, what `npm start` runs: trains the small Shakespeare model in front of the user if there is none yet, then lets them write with
+ * it; without a terminal, prints what it writes.
+ */
+import { existsSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import type { PretrainConfig } from '../train/pretrain-config.ts';
+import { chat } from './chat.ts';
+import { renderDuration } from './format.ts';
+import { generateCommand } from './generate.ts';
+import { type CommandIo, logLine } from './io.ts';
+import { nanoFolder } from './nano-folder.ts';
+import { runPretraining } from './run-pretraining.ts';
+
+const TEMPERATURE = '0.8';
+const SAMPLE = ['--prompt', 'ROMEO:\n', '--max-tokens', '200', '--temperature', TEMPERATURE, '--seed', '1'];
+
+/** The command, not yet run. */
+export function startCommand(io: CommandIo): Command {
+  return new Command('start')
+    .description('train the small Shakespeare model if there is none yet, then write with it')
+    .option('--recipe <name>', 'train by another recipe', 'nano')
+    .action(async ({ recipe: name }: { recipe: string }) => {
+      const { recipe } = await import('../train/recipes.ts');
+      return start(recipe(name), io);
+    });
+}
+
+/** Trains by `config` unless that is done, then hands over to the terminal, or prints a sample where there is none. */
+export async function start(config: PretrainConfig, io: CommandIo): Promise<void> {
+  const { checkpointSteps } = await import('../train/checkpoint.ts');
+  const folder = nanoFolder(io.env);
+  const newest = (await checkpointSteps(join(folder, 'checkpoints'))).at(-1);
+  if (newest === undefined || newest < (await stepsWanted(folder, config))) {
+    if (!(await trainModel(config, folder, io))) return;
+  }
+  if (io.stdin.isTTY && io.stdout.isTTY) {
+    logLine(io, 'Give it a beginning, such as ROMEO: or "To be", and it goes on in the manner of Shakespeare.');
+    return chat('nano', { precision: 'auto', temperature: TEMPERATURE }, io);
+  }
+  await generateCommand(io).parseAsync(['--model', 'nano', ...SAMPLE], { from: 'user' });
+}
+
+/** Steps of the run in the folder, by its own configuration where it has one. */
+async function stepsWanted(folder: string, config: PretrainConfig): Promise<number> {
+  const { readRunConfig } = await import('../train/run-folder.ts');
+  const { train } = readRunConfig(folder) as { train?: { steps?: number } };
+  return train?.steps ?? config.train.steps;
+}
+
+/** Trains, or goes on with what is there; false if it was stopped before the end. */
+async function trainModel(config: PretrainConfig, folder: string, io: CommandIo): Promise<boolean> {
+  const isResumed = await canResume(config, folder, io);
+  logLine(
+    io,
+    'Training a small Llama on the plays of Shakespeare; this happens once. Ctrl-C pauses, the next start goes on.',
+  );
+  const { step, seconds, evaluation } = await runPretraining(config, folder, isResumed, io);
+  if (step < config.train.steps) {
+    logLine(io, `paused after step ${step} of ${config.train.steps}; start again to go on`);
+    return false;
+  }
+  const quality = evaluation?.bits_per_byte?.toFixed(3);
+  logLine(
+    io,
+    `Trained in ${renderDuration(seconds)}: ${quality} bits per byte on text it has never seen. It is kept in ${folder}\n`,
+  );
+  return true;
+}
+
+/** Whether the folder holds an unfinished run of this very configuration; one of another is moved out of the way. */
+async function canResume(config: PretrainConfig, folder: string, io: CommandIo): Promise<boolean> {
+  if (!existsSync(join(folder, 'config.json'))) return false;
+  const [{ configDifferences }, { readRunConfig }] = await Promise.all([
+    import('../train/overrides.ts'),
+    import('../train/run-folder.ts'),
+  ]);
+  if (configDifferences(readRunConfig(folder), config).length === 0) return true;
+  let number = 1;
+  while (existsSync(`${folder}.${number}`)) number++;
+  renameSync(folder, `${folder}.${number}`);
+  logLine(io, `an unfinished run with other settings was moved to ${folder}.${number}`);
+  return false;
+}

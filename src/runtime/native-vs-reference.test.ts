@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { operatorCases } from '../../test/cases/all.ts';
 import type { CaseSize } from '../../test/cases/operator-case.ts';
+import { WRONG_DATA } from '../../test/cases/wrong-data.ts';
 import { assertClose, evaluate, given, relativeError, type Traced } from '../../test/support.ts';
 import type { Tensor } from '../tensor/graph.ts';
 import type { OpName } from '../tensor/operators.ts';
@@ -94,6 +95,20 @@ describe('the native backend treats special values as the reference does', { ski
         for (const [i, value] of values.entries()) {
           assertClose([actual.y![i]!], [expected.y![i]!], { rtol: 1e-6, atol: 2 ** -126 }, `${name}(${value})`);
         }
+      });
+    }
+  }
+});
+
+describe('the native backend refuses what the reference refuses, and goes on', { skip }, () => {
+  for (const isa of isas) {
+    const native = createNativeBackend({ isa });
+    for (const { name, tensors, body } of WRONG_DATA) {
+      it(`${isa}: ${name} of 3`, async () => {
+        await assert.rejects(evaluate(native, tensors, body), /outside|points|not in/);
+        const [x, one] = [given('f32', [1], [2]), given('f32', [1], [1])];
+        const { y } = await evaluate(native, { x, one }, (t) => ({ y: div(t.one!, t.x!) }));
+        assert.deepEqual([...y!], [0.5]);
       });
     }
   }

@@ -19,6 +19,10 @@ describe('byteLength', () => {
     ['panel_f32', [17, 5], 32 * 5 * 4],
     ['panel_bf16', [17, 5], 32 * 6 * 2],
     ['panel_bf16', [0, 5], 0],
+    // 16 rows x 32 columns: 512 values of a byte or half of one, and 16 scales (and minima) of two bytes.
+    ['panel_q8', [17, 33], 4 * (512 + 32)],
+    ['panel_q4', [16, 32], 256 + 32],
+    ['panel_q4_min', [1, 64], 2 * (256 + 64)],
   ];
   for (const [dtype, shape, bytes] of lengths) {
     it(`of ${dtype} [${shape.join(', ')}] is ${bytes}`, () => assert.equal(byteLength(dtype, shape), bytes));
@@ -31,7 +35,7 @@ describe('byteLength', () => {
 
 describe('isPanel', () => {
   it('holds for the packed layouts alone', () => {
-    const all: DType[] = ['f32', 'bf16', 'f16', 'i32', 'panel_f32', 'panel_bf16'];
-    assert.deepEqual(all.filter(isPanel), ['panel_f32', 'panel_bf16']);
+    const all: DType[] = ['f32', 'bf16', 'f16', 'i32', 'panel_f32', 'panel_bf16', 'panel_q4_k'];
+    assert.deepEqual(all.filter(isPanel), ['panel_f32', 'panel_bf16', 'panel_q4_k']);
   });
 });

@@ -3,10 +3,11 @@ import { describe, it } from 'node:test';
 import { operatorCases } from '../../test/cases/all.ts';
 import type { CaseSize } from '../../test/cases/operator-case.ts';
 import { WRONG_DATA } from '../../test/cases/wrong-data.ts';
-import { assertClose, evaluate, given, relativeError, type Traced } from '../../test/support.ts';
+import { assertClose, evaluate, given, randomTensor, relativeError, type Traced } from '../../test/support.ts';
 import type { Tensor } from '../tensor/graph.ts';
 import type { OpName } from '../tensor/operators.ts';
 import { cast, div, exp, greaterEqual, log, maximum, minimum, sigmoid, softplus, sqrt, swiglu } from '../tensor/ops.ts';
+import { ShapeError } from '../util/errors.ts';
 import type { Values } from './backend.ts';
 import { createNativeBackend, nativeUnavailableReason, supportedIsas } from './native.ts';
 import { createReferenceBackend } from './reference.ts';
@@ -109,6 +110,32 @@ describe('the native backend refuses what the reference refuses, and goes on', {
         const [x, one] = [given('f32', [1], [2]), given('f32', [1], [1])];
         const { y } = await evaluate(native, { x, one }, (t) => ({ y: div(t.one!, t.x!) }));
         assert.deepEqual([...y!], [0.5]);
+      });
+    }
+  }
+});
+
+describe('storages of the native backend hold what those of the reference hold', { skip }, () => {
+  for (const isa of isas) {
+    const native = createNativeBackend({ isa });
+    for (const dtype of ['f32', 'bf16', 'f16', 'i32', 'panel_f32', 'panel_bf16'] as const) {
+      it(`${isa}: ${dtype}`, () => {
+        for (const shape of [
+          [1, 1],
+          [15, 17],
+          [33, 31],
+          [0, 4],
+        ] as const) {
+          const [actual, expected] = [native, reference].map((backend) => backend.createStorage(dtype, shape));
+          assert.deepEqual(actual!.read(), expected!.read());
+          const { values } = randomTensor('values', 'f32', shape);
+          const scaled = Array.from(values, (value) => value * 300);
+          actual!.write(scaled);
+          expected!.write(scaled);
+          assert.deepEqual(actual!.read(), expected!.read(), `[${shape.join(', ')}]`);
+          assert.deepEqual(actual!.view, expected!.view);
+          assert.throws(() => actual!.write([...scaled, 1]), ShapeError);
+        }
       });
     }
   }

@@ -69,7 +69,7 @@ describe('trainView', () => {
   });
 
   it('shows what matters most where the terminal is narrow', () => {
-    const widths = [110, 80, 50, 30].map((columns) => {
+    const widths = [140, 80, 50, 30].map((columns) => {
       const line = shown([START, step(7, { evaluation: { loss: 3, bits_per_byte: 2.25 } })], columns, 0)
         .split('K')
         .at(-1)!;

@@ -8,13 +8,14 @@ import { llamaWeightShapes, type LlamaConfig } from '../src/model/config.ts';
 import { sizeConfig } from '../src/model/sizes.ts';
 import { adamwGraph, adamwHyper, gradientNormGraph, HYPER_INPUT, SQUARED_NORM_OUTPUT } from '../src/optim/adamw.ts';
 import { clipCoefficient } from '../src/optim/clip.ts';
-import { compile } from '../src/runtime/compile.ts';
+import { compile, planFor } from '../src/runtime/compile.ts';
 import { createNativeBackend } from '../src/runtime/native.ts';
 import type { Precision } from '../src/tensor/operators.ts';
 import { sumOf } from '../src/train/evaluate.ts';
 import { batchInputs, LOSS_SCALE, nextTokenGradientGraph } from '../src/train/next-token.ts';
 import { createTrainingStates } from '../src/train/training-states.ts';
 import { integer, randomStream } from '../src/util/rng.ts';
+import { operatorFlops } from './operator-flops.ts';
 import { serveLines } from './serve-lines.ts';
 
 const BETAS = { beta1: 0.9, beta2: 0.95 };
@@ -30,13 +31,13 @@ function randomBatch({ vocabSize }: LlamaConfig, numRows: number, seqLen: number
   return packBatch(rows, seqLen, batchShape(numRows, seqLen, 1));
 }
 
-/** A function that makes one optimizer step and gives its loss. */
+/** A function that makes one optimizer step and gives its loss, and the operations of that step by operator. */
 function prepareStep(
   backend: ReturnType<typeof createNativeBackend>,
   config: LlamaConfig,
   batch: PackedBatch,
   precision: Precision,
-): () => Promise<number> {
+): { step: () => Promise<number>; flops: ReadonlyMap<string, number> } {
   const states = createTrainingStates(backend, config, 0);
   const shapes = llamaWeightShapes(config);
   const gradientGraph = nextTokenGradientGraph({ config, shape: batch.shape, precision, checkpointLayers: false });
@@ -44,14 +45,16 @@ function prepareStep(
   const norm = compile(gradientNormGraph(shapes), backend, states);
   const update = compile(adamwGraph(shapes, { ...BETAS, eps: 1e-8, weightDecay: 0.1 }), backend, states);
   const inputs = { ...batchInputs(batch), [LOSS_SCALE]: [1 / batch.numValid] };
+  const flops = operatorFlops(planFor(gradientGraph, backend), batch.numValid / batch.shape.numSegments);
   let updateNumber = 0;
-  return async () => {
+  const step = async () => {
     const { loss } = await gradient.run(inputs);
     const squaredNorm = (await norm.run({}))[SQUARED_NORM_OUTPUT]![0]!;
     const scale = clipCoefficient(Math.sqrt(squaredNorm), MAX_NORM);
     await update.run({ [HYPER_INPUT]: adamwHyper(LR, ++updateNumber, BETAS, scale) });
     return sumOf(loss!) / batch.numValid;
   };
+  return { step, flops };
 }
 
 async function main(): Promise<void> {
@@ -67,7 +70,7 @@ async function main(): Promise<void> {
   const config = sizeConfig(values.size);
   const backend = createNativeBackend({ threads: Number(values.threads) });
   const batch = randomBatch(config, Number(values.rows), Number(values.seq));
-  const step = prepareStep(backend, config, batch, values.precision as Precision);
+  const { step, flops } = prepareStep(backend, config, batch, values.precision as Precision);
   await serveLines({
     step: async () => {
       const [startMs, startCpu] = [performance.now(), process.cpuUsage()];
@@ -75,7 +78,7 @@ async function main(): Promise<void> {
       const { user, system } = process.cpuUsage(startCpu);
       return { seconds: (performance.now() - startMs) / 1000, cpuSeconds: (user + system) / 1e6, loss };
     },
-    profile: () => backend.profile(),
+    profile: () => backend.profile().map((time) => Object.assign(time, { flops: flops.get(time.op) ?? 0 })),
     peaks: async () => ({
       f32: await backend.probe('multiplyAddF32'),
       bf16: await backend.probe('multiplyAddBf16'),

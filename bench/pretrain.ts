@@ -7,7 +7,6 @@
 import { parseArgs } from 'node:util';
 import { type LlamaConfig, llamaWeightShapes } from '../src/model/config.ts';
 import { sizeConfig } from '../src/model/sizes.ts';
-import { type OperatorTime, renderProfile } from '../src/runtime/native.ts';
 import { numValues } from '../src/tensor/dtype.ts';
 import { interleave, report, type Sample, speedRatio, type Timing } from './interleave.ts';
 import { LineProcess } from './line-process.ts';
@@ -23,6 +22,14 @@ interface Options {
   /** Modes of PyTorch: eager, compile. */
   readonly peers: readonly string[];
   readonly profile: boolean;
+}
+
+/** One operator over one step; `flops` is 0 where they are not worth counting. */
+interface OperatorTime {
+  readonly op: string;
+  readonly calls: number;
+  readonly seconds: number;
+  readonly flops: number;
 }
 
 interface Result {
@@ -101,7 +108,23 @@ async function measure(options: Options, precision: string): Promise<Result> {
 }
 
 function perStep(profile: readonly OperatorTime[], steps: number): OperatorTime[] {
-  return profile.map(({ op, calls, seconds }) => ({ op, calls: calls / steps, seconds: seconds / steps }));
+  return profile.map(({ op, calls, seconds, flops }) => ({
+    op,
+    calls: calls / steps,
+    seconds: seconds / steps,
+    flops,
+  }));
+}
+
+function renderProfile(profile: readonly OperatorTime[], peakFlops: number): string[] {
+  const total = profile.reduce((sum, { seconds }) => sum + seconds, 0);
+  const rows = profile.map(({ op, calls, seconds, flops }) => {
+    const rate = flops / seconds;
+    const speed = flops > 0 ? [(rate / 1e9).toFixed(0), ((100 * rate) / peakFlops).toFixed(0)] : ['', ''];
+    const columns = [calls.toFixed(0), (seconds * 1e3).toFixed(1), ((100 * seconds) / total).toFixed(1), ...speed];
+    return op.padEnd(20) + columns.map((text) => text.padStart(10)).join('');
+  });
+  return [`${'one step'.padEnd(20)}     calls        ms    % time   GFLOP/s % of peak`, ...rows, ''];
 }
 
 function render({ precision, timings, tokensPerStep, flopsPerStep, peakFlops, peakMib, profile }: Result): string[] {
@@ -119,7 +142,7 @@ function render({ precision, timings, tokensPerStep, flopsPerStep, peakFlops, pe
     return `${timing.name.padEnd(15)} ${speeds}${share.toFixed(1).padStart(19)}${memory}${cpu}${ratio}`;
   });
   const peak = `measured peak of multiply-adds: ${(peakFlops / 1e9).toFixed(0)} GFLOP/s`;
-  return [header, ...rows, peak, '', ...(profile ? ['one step of cria:', renderProfile(profile)] : [])];
+  return [header, ...rows, peak, '', ...(profile ? renderProfile(profile, peakFlops) : [])];
 }
 
 async function main(): Promise<void> {

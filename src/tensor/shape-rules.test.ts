@@ -44,12 +44,10 @@ const MISFITS: { readonly [K in OpName]: { attrs: OpAttrs[K]; misfits: readonly 
     misfits: [
       [{ x: 'f32 [2, 3]', w: 'f32 [4, 5]' }, 'matmul: x [2, 3] and w [4, 5] do not fit: inner sizes 3 and 4'],
       [{ x: 'f32 [2, 3]', w: 'f32 [3, 5]' }, 'inner sizes 3 and 5', { transposeB: true }],
+      [{ x: 'f32 [2, 3]', w: 'panel_q8 [5, 3]' }, 'w is panel_q8 and only multiplies', { transposeB: true }],
       [{ x: 'f32 [2, 3]', w: 'f32 [3, 5]' }, 'inner sizes 2 and 3', { transposeA: true }],
       [{ x: 'f32 [3]', w: 'f32 [3, 5]' }, 'matmul: a (x) must be f32 or bf16 [*, *], got f32 [3]'],
-      [
-        { x: 'f32 [2, 3]', w: 'f16 [3, 5]' },
-        'b (w) must be f32 or bf16 or panel_f32 or panel_bf16 [*, *], got f16 [3, 5]',
-      ],
+      [{ x: 'f32 [2, 3]', w: 'f16 [3, 5]' }, 'or panel_q4_k [*, *], got f16 [3, 5]'],
       [{ x: 'f32 [2, 3]', w: null }, 'matmul: b is missing, expected f32 or bf16'],
       [{ x: 'f32 [2, 3]', w: 'f32 [3, 5]', c: 'f32 [5, 2]' }, 'addend (c) must be f32 [2, 5], got f32 [5, 2]'],
       [{ x: 'f32 [2, 3]', w: 'f32 [3, 5]', c: 'f32 [2, 5]' }, 'an addend needs an f32 result', { out: 'bf16' }],
@@ -61,10 +59,7 @@ const MISFITS: { readonly [K in OpName]: { attrs: OpAttrs[K]; misfits: readonly 
   gather: {
     attrs: {},
     misfits: [
-      [
-        { table: 'f32 [4]', ids: 'i32 [3]' },
-        'gather: table (table) must be f32 or bf16 or panel_f32 or panel_bf16 [*, *], got f32 [4]',
-      ],
+      [{ table: 'f32 [4]', ids: 'i32 [3]' }, 'or panel_q4_k [*, *], got f32 [4]'],
       [{ table: 'f32 [4, 2]', ids: 'f32 [3]' }, 'gather: ids (ids) must be i32 [*], got f32 [3]'],
     ],
   },

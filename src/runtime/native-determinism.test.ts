@@ -61,6 +61,9 @@ const ROW_WISE: readonly RowWise[] = [
   linearCase('bf16', 'f32', 'bf16'),
   linearCase('bf16', 'bf16', 'bf16'),
   linearCase('bf16', 'panel_bf16', 'bf16'),
+  linearCase('f32', 'panel_q8', 'f32'),
+  linearCase('f32', 'panel_q4', 'f32'),
+  linearCase('bf16', 'panel_q4_min', 'bf16'),
   ...(['f32', 'bf16'] as const).map((precision) => ({
     name: `product with a matrix as it lies, in ${precision}`,
     rows: { x: randomTensor('x', 'f32', [T, D]) },

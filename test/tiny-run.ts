@@ -26,7 +26,7 @@ export function tinyConfig(file: string, train: Partial<PretrainConfig['train']>
     model: { ...base.model, dim: 16, numLayers: 1, numHeads: 2, numKvHeads: 1, headDim: 8, ffnDim: 24, maxSeqLen: 16 },
     train: { ...base.train, steps: 12, seqLen: 16, rowsPerStep: 4, rowsPerMicroStep: 2, ...train },
     optimizer: { ...base.optimizer, lr: 1e-2, warmupSteps: 2 },
-    evaluation: { everySteps: 4, rows: 4 },
+    evaluation: { everySteps: 4, rows: 4, finalRows: null },
     sample: { ...base.sample, everySteps: 6, maxTokens: 8 },
     checkpoint: { everySteps: 3, keep: 2 },
   };

@@ -7,6 +7,7 @@ import type { EvaluationRecord } from '../train/loop.ts';
 import type { PretrainConfig } from '../train/pretrain-config.ts';
 import type { TrainEvent } from '../train/train-event.ts';
 import { type CommandIo, logLine } from './io.ts';
+import { chooseBackend } from './open-model.ts';
 
 export interface FinishedRun extends TrainerState {
   /** Folder of the newest checkpoint written; null if there was nothing left to do. */
@@ -43,11 +44,8 @@ export async function openTrainingBackend(
   { train }: PretrainConfig,
   io: CommandIo,
 ): Promise<{ backend: Backend; peakFlops: number | null }> {
-  const [{ openBackend }, { NativeBackend }] = await Promise.all([
-    import('../runtime/open-backend.ts'),
-    import('../runtime/native.ts'),
-  ]);
-  const backend = openBackend((text) => logLine(io, text));
+  const { NativeBackend } = await import('../runtime/native.ts');
+  const backend = await chooseBackend({}, io);
   if (!(backend instanceof NativeBackend)) return { backend, peakFlops: null };
   return { backend, peakFlops: await backend.probe(train.precision === 'bf16' ? 'multiplyAddBf16' : 'multiplyAddF32') };
 }

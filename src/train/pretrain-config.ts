@@ -74,8 +74,13 @@ export const pretrainSchema = z.strictObject({
     weightDecay: z.number().nonnegative(),
     maxGradNorm: z.number().positive().nullable(),
   }),
-  /** Steps between evaluations (null: only the last), and rows that an evaluation on the way takes (null: all). */
-  evaluation: z.strictObject({ everySteps: every, rows: positive.nullable() }),
+  evaluation: z.strictObject({
+    /** Steps between evaluations; null: only one at the end. */
+    everySteps: every,
+    /** Held-out rows that one on the way takes, and the one at the end; null: all. */
+    rows: positive.nullable(),
+    finalRows: positive.nullable(),
+  }),
   sample: z.strictObject({
     everySteps: every,
     prompt: z.string(),

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { tinyConfig, tinyText } from '../../test/tiny-run.ts';
+import { openBackend } from '../runtime/open-backend.ts';
 import { createReferenceBackend } from '../runtime/reference.ts';
 import { integer, randomStream } from '../util/rng.ts';
 import { dryRun } from './dry-run.ts';
@@ -140,9 +141,11 @@ describe('dryRun', () => {
 });
 
 describe('kill -9', () => {
+  const backend = openBackend(() => {}, null);
+
   it('at any moment, then --resume, gives the bytes of the uninterrupted run', { timeout: 120_000 }, async () => {
     const config = { ...tinyConfig(text, { steps: 60 }), checkpoint: { everySteps: 2, keep: 2 } };
-    await pretrain(input('uninterrupted', config));
+    await pretrain(input('uninterrupted', config, { backend }));
     const file = join(root, 'killed.json');
     writeFileSync(file, JSON.stringify(config));
     const delays = randomStream(7, 'kill');
@@ -163,7 +166,7 @@ describe('kill -9', () => {
 function runChild(configFile: string, isResumed: boolean, killAfterMs: number | null): Promise<boolean> {
   const bin = new URL('../../bin/cria.mjs', import.meta.url).pathname;
   const args = ['pretrain', '--recipe', 'tiny', '--config', configFile, '--out', join(root, 'killed')];
-  const env = { ...process.env, CRIA_BACKEND: 'reference' };
+  const env = { ...process.env, CRIA_BACKEND: '' };
   const child = spawn(process.execPath, [bin, ...args, ...(isResumed ? ['--resume'] : [])], { env });
   let stderr = '';
   child.stderr.on('data', (chunk) => (stderr += String(chunk)));

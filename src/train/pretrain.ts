@@ -103,7 +103,7 @@ function pretrainTask(
     evaluate:
       validation &&
       (async (isLast) => {
-        const batches = validation.batches(isLast ? null : config.evaluation.rows);
+        const batches = validation.batches(isLast ? config.evaluation.finalRows : config.evaluation.rows);
         const { loss, bitsPerByte } = await evaluateNextToken(measure, batches, byteCounts);
         return { loss, bits_per_byte: bitsPerByte };
       }),

@@ -31,7 +31,7 @@ const nano: PretrainConfig = {
     weightDecay: 0.1,
     maxGradNorm: 1,
   },
-  evaluation: { everySteps: 100, rows: 64 },
+  evaluation: { everySteps: 100, rows: 64, finalRows: null },
   sample: { everySteps: 200, prompt: '\n', maxTokens: 60, temperature: 0.8 },
   checkpoint: { everySteps: 250, keep: 2 },
 };
@@ -43,7 +43,7 @@ const tiny: PretrainConfig = {
   model: modelOf('tiny'),
   train: { ...nano.train, steps: 60, seqLen: 64, rowsPerStep: 8, rowsPerMicroStep: 4, precision: 'f32' },
   optimizer: { ...nano.optimizer, warmupSteps: 5 },
-  evaluation: { everySteps: 20, rows: 16 },
+  evaluation: { everySteps: 20, rows: 16, finalRows: 128 },
   sample: { ...nano.sample, everySteps: 30, maxTokens: 40 },
   checkpoint: { everySteps: 20, keep: 2 },
 };

@@ -12,7 +12,8 @@ namespace cria::CRIA_ISA {
 namespace {
 
 constexpr int vectors = panel_rows / VL;          // that make up the rows of a panel
-constexpr int tile_rows = VL == 16 ? 12 : 4;      // rows of x whose sums fit in registers
+constexpr int tile_rows = VL == 16 ? 12 : VL == 8 ? 4 : 1;  // rows of x whose sums fit in registers
+constexpr int unrolled = VL == 4 ? 1 : 8;  // without byte products a step is long enough
 constexpr int64_t block_bytes_in_cache = 256 << 10;  // of quantised x that stay in the second-level cache
 
 // Rows of x as the product reads them: tiles of `tile_rows` rows (the last may be smaller), in a tile the rows' numbers lie side by side.
@@ -166,12 +167,12 @@ CRIA_INLINE void tile_product(const QuantisedRows& q, int64_t first, int64_t row
 #pragma GCC unroll 4
     for (int p = 0; p < P; p++) {
       const Format<Panel> weights(panels + p * panel_bytes, block);
-#pragma GCC unroll 4
+#pragma GCC unroll unrolled
       for (int v = 0; v < vectors; v++) {
         vi exact[R];
 #pragma GCC unroll 12
         for (int r = 0; r < R; r++) exact[r] = Format<Panel>::has_min ? vi{} : splat(extra[r]);
-#pragma GCC unroll 8
+#pragma GCC unroll unrolled
         for (int w = 0; w < 8; w++) {
           const vi word = weights.word(w, v);
 #pragma GCC unroll 12
@@ -235,13 +236,13 @@ template <class Panel> struct Product {
       if constexpr (tile_rows > 8) row = rows_times<tile_rows, 1>(tile, row, rows, panel);
       if constexpr (tile_rows > 4) row = rows_times<8, 1>(tile, row, rows, panel);
     }
-    row = rows_times<4, P>(tile, row, rows, panel);
-    row = rows_times<2, P>(tile, row, rows, panel);
+    if constexpr (tile_rows > 1) row = rows_times<4, P>(tile, row, rows, panel);
+    if constexpr (tile_rows > 1) row = rows_times<2, P>(tile, row, rows, panel);
     rows_times<1, P>(tile, row, rows, panel);
   }
 };
 
-constexpr int panels_at_once = VL == 16 ? 4 : 2;  // for few rows: as many streams of weights as hide the latency of a sum
+constexpr int panels_at_once = VL == 16 ? 4 : VL == 8 ? 2 : 1;  // for few rows: as many streams of weights as hide the latency of a sum
 
 template <class Panel> void product(const Command& command, Team& team) {
   const View& x = command.in[0];
@@ -263,7 +264,7 @@ template <class Panel> void product(const Command& command, Team& team) {
   });
   team.barrier();
   const int64_t panels = (weight.dim[0] + panel_rows - 1) / panel_rows;
-  if (rows <= 4) {
+  if (rows <= std::min(4, tile_rows)) {
     const int64_t groups = (panels + panels_at_once - 1) / panels_at_once;
     return team.each(groups, [&](int64_t group) {
       const int64_t first = group * panels_at_once, last = std::min(panels, first + panels_at_once);

@@ -284,6 +284,48 @@ def llama3_answers(args):
     })  # fmt: skip
 
 
+# --- chats -----------------------------------------------------------------------------------------------------------
+
+
+def openai_message(message):
+    """A message of cases.json with the names that templates use."""
+    if "toolCalls" not in message:
+        return message
+    calls = [{"type": "function", "function": call} for call in message["toolCalls"]]
+    return {"role": message["role"], "content": message["content"], "tool_calls": calls}
+
+
+def template_options(options):
+    names = {"builtinTools": "builtin_tools", "toolsInUserMessage": "tools_in_user_message", "dateString": "date_string"}
+    # Transformers would tell the template today's date; cria tells this one unless asked otherwise.
+    return {"date_string": "26 Jul 2024"} | {names[key]: value for key, value in options.items() if key in names}
+
+
+def chats(_args):
+    import tempfile
+
+    import transformers
+
+    cases = json.loads((FIXTURES / "chat" / "cases.json").read_text())
+    result = {"made_with": f"transformers {transformers.__version__}", "cases": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["npx", "tsx", str(FIXTURES / "write-hf.ts"), folder], cwd=ROOT, check=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    for case in cases:
+        messages = [openai_message(message) for message in case["messages"]]
+        options = case["options"]
+        for name in case["formats"]:
+            arguments = {
+                "chat_template": (FIXTURES / "chat" / f"{name}.jinja").read_text(),
+                "add_generation_prompt": options.get("addGenerationPrompt", False),
+                "tools": options.get("tools"),
+            } | template_options(options)
+            text = tokenizer.apply_chat_template(messages, tokenize=False, **arguments)
+            ids = tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False, **arguments)
+            result["cases"][f"{case['name']}, {name}"] = {"text": text, "ids": list(ids)}
+    (FIXTURES / "chat" / "answers.json").write_text(json.dumps(result, ensure_ascii=True, indent=1) + "\n")
+
+
 def check_files(args):
     encoding = tiktoken_encoding(read_ranks(args.paths[0]), LLAMA3)
     for path in args.paths[1:]:
@@ -296,7 +338,7 @@ def check_files(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    steps = {"unicode": unicode_ranges, "hf": small_tokenizers, "answers": answers, "llama3": llama3_answers, "check": check_files}
+    steps = {"unicode": unicode_ranges, "hf": small_tokenizers, "answers": answers, "llama3": llama3_answers, "check": check_files, "chat": chats}
     parser.add_argument("what", choices=list(steps))
     parser.add_argument("paths", nargs="*")
     args = parser.parse_args()

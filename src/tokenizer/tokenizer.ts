@@ -19,6 +19,8 @@ export type EncodeOptions = {
   eos?: boolean;
   /** Turn the names of special tokens that stand in the text into those tokens. Default false: they stay text. */
   allowSpecial?: boolean;
+  /** The text follows others: a space that a vocabulary of Llama 2's kind puts at the very start is left out. Default false. */
+  isContinuation?: boolean;
 };
 
 export type DecodeOptions = {
@@ -113,7 +115,7 @@ export class Tokenizer {
         writer.writeToken(segment.id, segment.start, segment.end);
         continue;
       }
-      const prepared = this.#encoding.prepare(text.slice(segment.start, segment.end), segment.start === 0);
+      const prepared = this.#prepare(text, segment, options);
       this.#sink.length = 0;
       this.#encoding.encode(prepared, this.#sink);
       writer.writeText(this.#sink.view(), prepared, segment);
@@ -152,6 +154,11 @@ export class Tokenizer {
     return new StreamDecoder(this, options.skipSpecial ?? false);
   }
 
+  /** A text cut at the names of all added tokens, special ones included. */
+  segments(text: string): Segment[] {
+    return this.#fullSplitter.split(text);
+  }
+
   /** Bytes of one token; of a special token those of its name, of a hole in the vocabulary none. A view: do not write to it. */
   tokenBytes(id: number): Uint8Array {
     if (!Number.isInteger(id) || id < 0 || id >= this.vocabSize) {
@@ -182,12 +189,16 @@ export class Tokenizer {
     const { bosId, eosId } = this.#frame(options);
     sink.length = 0;
     if (bosId !== null) sink.push(bosId);
-    for (const { start, end, id } of this.#segments(text, options)) {
-      if (id === null) this.#encoding.encode(this.#encoding.prepare(text.slice(start, end), start === 0), sink);
-      else sink.push(id);
+    for (const segment of this.#segments(text, options)) {
+      if (segment.id === null) this.#encoding.encode(this.#prepare(text, segment, options), sink);
+      else sink.push(segment.id);
     }
     if (eosId !== null) sink.push(eosId);
     return sink;
+  }
+
+  #prepare(text: string, { start, end }: Segment, { isContinuation = false }: EncodeOptions): string {
+    return this.#encoding.prepare(text.slice(start, end), start === 0 && !isContinuation);
   }
 
   #segments(text: string, { allowSpecial = false }: EncodeOptions): Segment[] {

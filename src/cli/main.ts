@@ -4,11 +4,13 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { benchCommand } from './bench.ts';
 import { chatCommand } from './chat.ts';
 import { describeError, exitStatus, usageErrorOf } from './exit.ts';
 import { generateCommand } from './generate.ts';
 import { type CommandIo, logLine } from './io.ts';
 import { logitsCommand } from './logits.ts';
+import { planCommand } from './plan.ts';
 import { pretrainCommand } from './pretrain.ts';
 import { startCommand } from './start.ts';
 import { tokenizerCommand } from './tokenizer.ts';
@@ -22,6 +24,8 @@ const COMMANDS: readonly MakeCommand[] = [
   generateCommand,
   pretrainCommand,
   tokenizerCommand,
+  planCommand,
+  benchCommand,
   logitsCommand,
 ];
 

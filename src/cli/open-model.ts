@@ -2,14 +2,16 @@
  * MODEL on the command line: finds the checkpoint it means, opens it with its tokenizer, and loads it once its sizes are known.
  * The flags that all commands with a model share are defined here.
  */
+import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Checkpoint } from '../formats/checkpoint.ts';
 import { KV_TYPES, type KvType } from '../infer/kv-cache.ts';
-import type { InferenceModel, ModelOptions } from '../infer/model.ts';
+import type { InferenceModel } from '../infer/model.ts';
+import { WEIGHT_TYPES, type WeightType } from '../infer/weight-type.ts';
+import type { LlamaConfig } from '../model/config.ts';
 import type { Backend } from '../runtime/backend.ts';
-import type { Precision } from '../tensor/operators.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { FormatError, UsageError } from '../util/errors.ts';
 import { type CommandIo, logLine } from './io.ts';
@@ -25,10 +27,14 @@ export interface ModelFlags {
 /** Adds --precision, --kv, --context and --backend. */
 export function addModelFlags(command: Command): Command {
   return command
-    .option('--precision <type>', 'f32, bf16, or auto: as the checkpoint was saved', 'auto')
+    .option(
+      '--precision <type>',
+      `type of the weights: ${WEIGHT_TYPES.join(', ')}, or auto: as they were saved`,
+      'auto',
+    )
     .option(
       '--kv <type>',
-      `type of keys and values in memory: ${KV_TYPES.join(', ')}; by default that of the precision`,
+      `type of keys and values in memory: ${KV_TYPES.join(', ')}; by default that of the weights, f16 if they are quantised`,
     )
     .option('--context <tokens>', 'longest prompt and reply together')
     .option('--backend <name>', 'native or reference; by default the fastest that works here');
@@ -37,7 +43,6 @@ export function addModelFlags(command: Command): Command {
 /** A checkpoint whose weights are not yet loaded. */
 export interface OpenedModel {
   readonly checkpoint: Checkpoint;
-  readonly precision: Precision;
   /** The tokenizer that lies with the weights; throws FormatError if there is none. */
   loadTokenizer(): Promise<Tokenizer>;
   /** Loads the weights; `contextLength` is what --context says, or as many tokens as asked for that the model can take. */
@@ -51,17 +56,17 @@ export async function openModel(name: string, flags: ModelFlags, io: CommandIo):
     import('../formats/open-checkpoint.ts'),
     import('../infer/model.ts'),
   ]);
-  const precisionFlag = choice('--precision', flags.precision, ['auto', 'f32', 'bf16'] as const);
+  const weightFlag = choice('--precision', flags.precision, ['auto', ...WEIGHT_TYPES]);
   const kvFlag = flags.kv === undefined ? null : choice('--kv', flags.kv, KV_TYPES);
   const checkpoint = await openCheckpoint(await checkpointPath(name, io));
-  const precision = precisionFlag === 'auto' ? storedPrecision(checkpoint) : precisionFlag;
+  const weightType = weightFlag === 'auto' ? storedType(checkpoint) : weightFlag;
   return {
     checkpoint,
-    precision,
     loadTokenizer: () => tokenizerOf(checkpoint),
     load: async ({ wantedContext, batch }) => {
       const backend = await chooseBackend(flags, io);
-      const options = modelOptions(flags, kvFlag ?? precision, precision, checkpoint, wantedContext, batch);
+      const contextLength = contextOf(flags, checkpoint.config, wantedContext);
+      const options = { weightType, kvType: kvFlag ?? kvTypeFor(weightType), contextLength, batch };
       return loadModel(checkpoint, backend, options, progressOn(io));
     },
     close: () => checkpoint.close(),
@@ -96,18 +101,22 @@ export function decimalNumber(flag: string, value: string): number {
 
 async function checkpointPath(name: string, io: CommandIo): Promise<string> {
   const path = name === 'nano' ? nanoFolder(io.env) : name;
-  const newest = await newestStep(join(path, 'checkpoints'));
-  return newest ?? path;
+  if (name === 'nano' && !existsSync(path)) {
+    throw new FormatError('nano is not trained yet; run npm start, which trains it in a few minutes');
+  }
+  const checkpoints = join(path, 'checkpoints');
+  return existsSync(checkpoints) ? newestStep(path, checkpoints) : path;
 }
 
-/** The newest checkpoint that a training run keeps in a folder; null if there is none. */
-async function newestStep(folder: string): Promise<string | null> {
-  const names = await readdir(folder).catch(() => []);
+/** The newest checkpoint of a training run. */
+async function newestStep(run: string, checkpoints: string): Promise<string> {
+  const names = await readdir(checkpoints);
   const steps = names.flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? []).map(Number);
-  return steps.length === 0 ? null : join(folder, `step-${Math.max(...steps)}`);
+  if (steps.length > 0) return join(checkpoints, `step-${Math.max(...steps)}`);
+  throw new FormatError(`${run}: is a training run without a checkpoint yet; wait for the first one`);
 }
 
-function storedPrecision({ weights }: Checkpoint): Precision {
+function storedType({ weights }: Checkpoint): WeightType {
   return weights.tensors.get('layers.0.attention.wq.weight')?.dtype === 'BF16' ? 'bf16' : 'f32';
 }
 
@@ -122,17 +131,13 @@ async function tokenizerOf({ format, path }: Checkpoint): Promise<Tokenizer> {
   return loadTokenizerFolder(path);
 }
 
-function modelOptions(
-  { context }: ModelFlags,
-  kvType: KvType,
-  precision: Precision,
-  { config }: Checkpoint,
-  wantedContext: number,
-  batch: number,
-): ModelOptions {
-  const contextLength =
-    context === undefined ? Math.min(wantedContext, config.maxSeqLen) : wholeNumber('--context', context, 1);
-  return { precision, kvType, contextLength, batch };
+/** The type of keys and values that goes with a type of weights: as exact as they are. */
+export function kvTypeFor(weightType: WeightType): KvType {
+  return weightType === 'f32' || weightType === 'bf16' ? weightType : 'f16';
+}
+
+function contextOf({ context }: ModelFlags, { maxSeqLen }: LlamaConfig, wanted: number): number {
+  return context === undefined ? Math.min(wanted, maxSeqLen) : wholeNumber('--context', context, 1);
 }
 
 /** A line that is rewritten while weights load, where a person watches. */

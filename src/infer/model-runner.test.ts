@@ -29,13 +29,18 @@ function runnerOn(backend: Backend, options: Partial<ModelOptions> = {}): ModelR
 for (const [name, open] of testBackends()) {
   describe(`a step on the ${name} backend`, () => {
     it('gives the same bits cached, in chunks and whole, at every position', async () => {
-      for (const precision of ['f32', 'bf16'] as const) {
-        const runner = runnerOn(open(), { precision, kvType: precision });
+      for (const [weightType, kvType] of [
+        ['f32', 'f32'],
+        ['bf16', 'bf16'],
+        ['q8', 'f16'],
+        ['q4', 'f32'],
+      ] as const) {
+        const runner = runnerOn(open(), { weightType, kvType });
         const ids = toyPrompt(LENGTH);
         const whole = await logitsInChunks(runner, ids, [LENGTH]);
         assert.equal(whole.length, LENGTH * V);
         for (const sizes of [[1], [100, 1], [7], [64, 33]]) {
-          assert.deepEqual(await logitsInChunks(runner, ids, sizes), whole, `${precision}, chunks of ${sizes}`);
+          assert.deepEqual(await logitsInChunks(runner, ids, sizes), whole, `${weightType}, chunks of ${sizes}`);
         }
       }
     });

@@ -15,11 +15,11 @@ import { CapacityError, ConfigError } from '../util/errors.ts';
 import { fillNormal, randomStream } from '../util/rng.ts';
 import { kvStateNames, kvStateType, type KvType, numBlocksFor } from './kv-cache.ts';
 import type { StepModel } from './step-graph.ts';
-import { type StateType, type WeightLayout, weightStates } from './weight-states.ts';
+import { type StateType, weightStates } from './weight-states.ts';
+import { precisionOf, type WeightType } from './weight-type.ts';
 
 export interface ModelOptions {
-  /** Arithmetic of the products, and the type of the weights. */
-  readonly precision: Precision;
+  readonly weightType: WeightType;
   readonly kvType: KvType;
   /** Longest sequence in tokens, prompt and reply together; at most the model's own. */
   readonly contextLength: number;
@@ -44,7 +44,7 @@ export async function loadModel(
   onProgress: OnProgress = () => {},
 ): Promise<InferenceModel> {
   const model = createModel(config, backend, options);
-  const types = [...weightStates(config, options.precision)];
+  const types = [...weightStates(config, options.weightType)];
   const total = types.reduce((sum, [, { shape }]) => sum + numValues(shape), 0);
   let loaded = 0;
   for (const [name, { shape }] of types) {
@@ -64,7 +64,7 @@ export function randomModel(config: LlamaConfig, backend: Backend, options: Mode
   const model = createModel(config, backend, options);
   const period = new Float32Array(RANDOM_PERIOD);
   fillNormal(period, randomStream(0, 'random weights'), { std: RANDOM_STD });
-  for (const [name, { shape }] of weightStates(config, options.precision)) {
+  for (const [name, { shape }] of weightStates(config, options.weightType)) {
     const values = new Float32Array(numValues(shape));
     if (shape.length === 1) values.fill(1);
     else
@@ -76,36 +76,38 @@ export function randomModel(config: LlamaConfig, backend: Backend, options: Mode
 
 /**
  * A model on the weights of a trainer, f32 rows by Meta's names in `weights`: they are shared, not copied, so that it always generates with
- * the newest ones. Products are those of the training step, bit for bit.
+ * the newest ones. Results are those of the training step, bit for bit.
  */
 export function trainedModel(
   config: LlamaConfig,
   backend: Backend,
   weights: StateStore,
-  options: ModelOptions,
+  options: Pick<ModelOptions, 'contextLength' | 'batch'> & { readonly precision: Precision },
 ): InferenceModel {
-  const sizes = sizesOf(config, options, 'rows');
-  const names = [...weightStates(config, options.precision, 'rows').keys()];
+  const sizes = sizesOf(config, { ...options, weightForm: 'rows', kvType: 'f32' });
+  const names = [...weightStates(config, 'rows').keys()];
   return addStates(backend, sizes, new Map(names.map((name) => [name, weights.get(name)!])));
 }
 
 /** Takes the memory of a model: weights still zero, the rotary table filled, the cache empty. */
 export function createModel(config: LlamaConfig, backend: Backend, options: ModelOptions): InferenceModel {
-  const sizes = sizesOf(config, options, 'panels');
-  const largestTensor = Math.max(...[...weightStates(config, options.precision).values()].map(bytesAsF32));
+  const { weightType } = options;
+  const sizes = sizesOf(config, { ...options, weightForm: weightType, precision: precisionOf(weightType) });
+  const largestTensor = Math.max(...[...weightStates(config, weightType).values()].map(bytesAsF32));
   checkMemory(
     stateBytes(sizes) + largestTensor, // which is held as f32 while it is packed
     `this model with a context of ${options.contextLength} tokens`,
-    'use a shorter --context, --precision bf16 or a smaller model',
+    'use a shorter --context, --precision q4 or a smaller model',
   );
   return addStates(backend, sizes, new Map());
 }
 
-function sizesOf(config: LlamaConfig, options: ModelOptions, weightLayout: WeightLayout): StepModel {
-  const { precision, kvType, contextLength, batch } = options;
-  checkContext(contextLength, config);
-  const numBlocks = numBlocksFor(contextLength) * batch;
-  return { config, precision, kvType, weightLayout, contextLength, numBlocks };
+function sizesOf(
+  config: LlamaConfig,
+  { batch, ...sizes }: Omit<StepModel, 'config' | 'numBlocks'> & { readonly batch: number },
+): StepModel {
+  checkContext(sizes.contextLength, config);
+  return { ...sizes, config, numBlocks: numBlocksFor(sizes.contextLength) * batch };
 }
 
 function addStates(backend: Backend, sizes: StepModel, states: StateStore): InferenceModel {
@@ -119,13 +121,12 @@ function addStates(backend: Backend, sizes: StepModel, states: StateStore): Infe
 /** Type of every state that inference keeps: weights, rotary table, keys and values. */
 export function inferenceStates({
   config,
-  precision,
-  weightLayout,
+  weightForm,
   kvType,
   contextLength,
   numBlocks,
 }: StepModel): Map<string, StateType> {
-  const types = weightStates(config, precision, weightLayout);
+  const types = weightStates(config, weightForm);
   types.set(ROPE_TABLE, { dtype: 'f32', shape: [contextLength, config.headDim] });
   const cache = kvStateType(config, kvType, numBlocks);
   for (let layer = 0; layer < config.numLayers; layer++) {

@@ -11,14 +11,15 @@ import { type Graph, trace, type Trace } from '../tensor/graph.ts';
 import type { Precision } from '../tensor/operators.ts';
 import { cacheWrite, gather } from '../tensor/ops.ts';
 import { KV_BLOCK_SIZE, kvStateNames, kvStateType, type KvType } from './kv-cache.ts';
-import { type WeightLayout, weightStates } from './weight-states.ts';
+import { type WeightForm, weightStates } from './weight-states.ts';
 
 /** What a model's graphs have in common. */
 export interface StepModel {
   readonly config: LlamaConfig;
+  readonly weightForm: WeightForm;
+  /** Arithmetic of the products, unless the weights are quantised. */
   readonly precision: Precision;
   readonly kvType: KvType;
-  readonly weightLayout: WeightLayout;
   /** Longest sequence, in tokens: rows of the rotary table. */
   readonly contextLength: number;
   /** Blocks of the KV cache, of all sequences together. */
@@ -50,7 +51,7 @@ export function stepGraph(model: StepModel, shape: StepShape): Graph {
 
 function stepContext(t: Trace, model: StepModel, shape: StepShape): LlamaContext {
   const { config, precision, kvType, numBlocks } = model;
-  const weights = weightStates(config, precision, model.weightLayout);
+  const weights = weightStates(config, model.weightForm);
   const cache = kvStateType(config, kvType, numBlocks);
   const slots = t.input('slots', 'i32', [shape.numTokens]);
   return {

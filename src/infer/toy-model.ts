@@ -28,9 +28,9 @@ export const TOY_CONFIG: LlamaConfig = {
 
 /** A model of TOY_CONFIG; its next-token distributions are neither flat nor certain. */
 export function toyModel(backend: Backend, options: Partial<ModelOptions> = {}, config = TOY_CONFIG): InferenceModel {
-  const chosen: ModelOptions = { precision: 'f32', kvType: 'f32', contextLength: 256, batch: 4, ...options };
+  const chosen: ModelOptions = { weightType: 'f32', kvType: 'f32', contextLength: 256, batch: 4, ...options };
   const model = createModel(config, backend, chosen);
-  for (const [name, { shape }] of weightStates(config, chosen.precision)) {
+  for (const [name, { shape }] of weightStates(config, chosen.weightType)) {
     const values = new Float32Array(numValues(shape));
     if (shape.length === 1) values.fill(1);
     else fillNormal(values, randomStream(5, name), { std: name === 'tok_embeddings.weight' ? 0.3 : 0.2 });

@@ -14,7 +14,7 @@ import type { Plan } from './plan.ts';
 export type StateStore = Map<string, Storage>;
 
 /** The plan of a graph on a backend, without loading it: tells what it will need. */
-export function planFor(graph: Graph, backend: Backend): Plan {
+export function planFor(graph: Graph, backend: Pick<Backend, 'workspaceBytes'>): Plan {
   const optimised = optimise(graph);
   checkGraph(optimised);
   return planGraph(optimised, (node) => backend.workspaceBytes(node));

@@ -18,9 +18,9 @@ const LAYERS = [
   'optim',
   'infer',
   'eval',
-  'planner',
   'train',
   'distributed',
+  'planner',
   'server',
   'cli',
 ];

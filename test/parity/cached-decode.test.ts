@@ -21,7 +21,7 @@ const ROW_BLOCKS = [
 /** Logits of all tokens of both rows, [rows, tokens, vocab], the rows computed together. */
 async function cachedLogits(backend: Backend, tokens: Int32Array): Promise<Float32Array> {
   const weights = await openSafetensors(new URL('../fixtures/meta-tiny/model.safetensors', import.meta.url).pathname);
-  const options = { precision: 'f32', kvType: 'f32', contextLength: config.maxSeqLen, batch: NUM_ROWS } as const;
+  const options = { weightType: 'f32', kvType: 'f32', contextLength: config.maxSeqLen, batch: NUM_ROWS } as const;
   const runner = new ModelRunner(await loadModel({ config, weights }, backend, options));
   await weights.close();
   const rowLength = tokens.length / NUM_ROWS;

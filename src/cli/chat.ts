@@ -4,13 +4,12 @@
 import { createInterface, type Interface } from 'node:readline';
 import { Command } from 'commander';
 import type { Engine } from '../infer/engine.ts';
-import { type ChatMessage, encodeChat, hasChatTokens } from '../tokenizer/llama3-chat.ts';
-import { END_OF_TURN } from '../tokenizer/special-tokens.ts';
+import type { ChatFormat, ChatMessage } from '../tokenizer/chat-message.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { CapacityError } from '../util/errors.ts';
 import { addSamplingFlags, type SamplingFlags, samplingOf, seedOf } from './generate.ts';
 import { type CommandIo, logLine } from './io.ts';
-import { addModelFlags, type ModelFlags, type OpenedModel, openModel, stopIdsOf } from './open-model.ts';
+import { addModelFlags, assumedChatFormat, type ModelFlags, openModel, stopIdsOf } from './open-model.ts';
 
 interface Flags extends ModelFlags, SamplingFlags {
   readonly system?: string;
@@ -42,10 +41,11 @@ export async function chat(name: string, flags: Flags, io: CommandIo): Promise<v
   const opened = await openModel(name, flags, io);
   try {
     const tokenizer = await opened.loadTokenizer();
-    const isChat = flags.chat ?? (!flags.completion && isChatModel(opened, tokenizer));
+    const format = flags.completion ? null : await opened.chatFormat(tokenizer);
+    const chosen = flags.chat ? (format ?? (await assumedChatFormat(tokenizer))) : format;
     const model = await opened.load({ wantedContext: DEFAULT_CONTEXT, batch: 1 });
     const engine = new Engine(new ModelRunner(model), tokenizer);
-    const dialog = isChat ? conversation(tokenizer, flags.system ?? null) : completion(tokenizer);
+    const dialog = chosen ? conversation(chosen, flags.system ?? null) : completion(tokenizer);
     await converse({
       engine,
       dialog,
@@ -60,13 +60,6 @@ export async function chat(name: string, flags: Flags, io: CommandIo): Promise<v
   }
 }
 
-/** Whether the checkpoint says that its model ends turns: a chat template, or the end of a turn among its stop tokens. */
-function isChatModel({ checkpoint }: OpenedModel, tokenizer: Tokenizer): boolean {
-  const endOfTurn = tokenizer.idOf(END_OF_TURN);
-  if (!hasChatTokens(tokenizer) || endOfTurn === null) return false;
-  return checkpoint.tokenIds.eosIds.includes(endOfTurn) || 'tokenizer.chat_template' in checkpoint.metadata;
-}
-
 /** What the model is given for a line typed, and what stays of the exchange. */
 interface Dialog {
   readonly welcome: string;
@@ -77,13 +70,13 @@ interface Dialog {
   clear(): void;
 }
 
-function conversation(tokenizer: Tokenizer, system: string | null): Dialog {
+function conversation(format: ChatFormat, system: string | null): Dialog {
   const opening: readonly ChatMessage[] = system === null ? [] : [{ role: 'system', content: system }];
   let messages = opening;
   return {
     welcome: 'Type a message. Ctrl-C stops a reply, /clear starts afresh, /exit ends.',
     maxTokens: null,
-    promptFor: (line) => encodeChat(tokenizer, [...messages, { role: 'user', content: line }]),
+    promptFor: (line) => format.encode([...messages, { role: 'user', content: line }], { addGenerationPrompt: true }),
     remember: (line, reply) => {
       messages = [...messages, { role: 'user', content: line }, { role: 'assistant', content: reply }];
     },

@@ -6,10 +6,18 @@ import { Command } from 'commander';
 import type { GenerationResult } from '../infer/generation.ts';
 import type { GenerationRequest } from '../infer/request.ts';
 import type { SamplingParams } from '../infer/sampling-params.ts';
-import { encodeChat } from '../tokenizer/llama3-chat.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type CommandIo, logLine, printJson } from './io.ts';
-import { addModelFlags, decimalNumber, type ModelFlags, openModel, stopIdsOf, wholeNumber } from './open-model.ts';
+import {
+  addModelFlags,
+  assumedChatFormat,
+  decimalNumber,
+  type ModelFlags,
+  type OpenedModel,
+  openModel,
+  stopIdsOf,
+  wholeNumber,
+} from './open-model.ts';
 
 interface Flags extends ModelFlags, SamplingFlags {
   readonly model: string;
@@ -76,7 +84,7 @@ async function run(flags: Flags, io: CommandIo): Promise<void> {
   try {
     const tokenizer = await opened.loadTokenizer();
     const stopIds = stopIdsOf(opened, tokenizer);
-    const promptIds = encodePrompt(flags, tokenizer);
+    const promptIds = await encodePrompt(flags, opened, tokenizer);
     const model = await opened.load({ wantedContext: promptIds.length + (maxTokens ?? DEFAULT_MAX_TOKENS), batch: 1 });
     const loadMs = performance.now() - startedAt;
     const engine = new Engine(new ModelRunner(model), tokenizer);
@@ -90,8 +98,11 @@ async function run(flags: Flags, io: CommandIo): Promise<void> {
   }
 }
 
-function encodePrompt({ prompt, chat }: Flags, tokenizer: Tokenizer): number[] {
-  if (chat) return encodeChat(tokenizer, [{ role: 'user', content: prompt }]);
+async function encodePrompt({ prompt, chat }: Flags, opened: OpenedModel, tokenizer: Tokenizer): Promise<number[]> {
+  if (chat) {
+    const format = (await opened.chatFormat(tokenizer)) ?? (await assumedChatFormat(tokenizer));
+    return format.encode([{ role: 'user', content: prompt }], { addGenerationPrompt: true });
+  }
   return tokenizer.encode(prompt, { bos: tokenizer.roles.addsBos });
 }
 

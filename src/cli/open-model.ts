@@ -12,6 +12,8 @@ import type { InferenceModel } from '../infer/model.ts';
 import { WEIGHT_TYPES, type WeightType } from '../infer/weight-type.ts';
 import type { LlamaConfig } from '../model/config.ts';
 import type { Backend } from '../runtime/backend.ts';
+import type { ChatFormat } from '../tokenizer/chat-message.ts';
+import { END_OF_MESSAGE } from '../tokenizer/special-tokens.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { FormatError, UsageError } from '../util/errors.ts';
 import { type CommandIo, logLine } from './io.ts';
@@ -45,6 +47,8 @@ export interface OpenedModel {
   readonly checkpoint: Checkpoint;
   /** The tokenizer that lies with the weights; throws FormatError if there is none. */
   loadTokenizer(): Promise<Tokenizer>;
+  /** How the checkpoint says that conversations are written; null if it does not say. */
+  chatFormat(tokenizer: Tokenizer): Promise<ChatFormat | null>;
   /** Loads the weights; `contextLength` is what --context says, or as many tokens as asked for that the model can take. */
   load(sizes: { wantedContext: number; batch: number }): Promise<InferenceModel>;
   close(): Promise<void>;
@@ -63,6 +67,7 @@ export async function openModel(name: string, flags: ModelFlags, io: CommandIo):
   return {
     checkpoint,
     loadTokenizer: () => tokenizerOf(checkpoint),
+    chatFormat: (tokenizer) => chatFormatOf(checkpoint, tokenizer),
     load: async ({ wantedContext, batch }) => {
       const backend = await chooseBackend(flags, io);
       const contextLength = contextOf(flags, checkpoint.config, wantedContext);
@@ -125,10 +130,27 @@ export function stopIdsOf({ checkpoint }: OpenedModel, tokenizer: Tokenizer): nu
   return [...new Set([...tokenizer.stopIds, ...checkpoint.tokenIds.eosIds])];
 }
 
-async function tokenizerOf({ format, path }: Checkpoint): Promise<Tokenizer> {
-  if (format === 'gguf') throw new FormatError(`${path}: the tokenizer inside a GGUF file is not read yet`);
-  const { loadTokenizerFolder } = await import('../formats/tokenizer-files.ts');
-  return loadTokenizerFolder(path);
+async function tokenizerOf(checkpoint: Checkpoint): Promise<Tokenizer> {
+  const { checkpointTokenizer } = await import('../formats/convert-tokenizer.ts');
+  const tokenizer = await checkpointTokenizer(checkpoint);
+  if (tokenizer === null)
+    throw new FormatError(`${checkpoint.path}: has no tokenizer; put its files beside the weights`);
+  return tokenizer;
+}
+
+async function chatFormatOf(checkpoint: Checkpoint, tokenizer: Tokenizer): Promise<ChatFormat | null> {
+  const [{ chatTemplateOf }, { templateChatFormat }] = await Promise.all([
+    import('../formats/convert-tokenizer.ts'),
+    import('../tokenizer/chat-template.ts'),
+  ]);
+  const template = await chatTemplateOf(checkpoint);
+  return template === null ? null : templateChatFormat(tokenizer, template);
+}
+
+/** Llama 3's own chat format, for a checkpoint that does not say that it knows one: of 3.1 if the vocabulary has its tokens. */
+export async function assumedChatFormat(tokenizer: Tokenizer): Promise<ChatFormat> {
+  const { llama3ChatFormat } = await import('../tokenizer/chat-llama3.ts');
+  return llama3ChatFormat(tokenizer, tokenizer.idOf(END_OF_MESSAGE) === null ? 'llama3' : 'llama3.1');
 }
 
 /** The type of keys and values that goes with a type of weights: as exact as they are. */

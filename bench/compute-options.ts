@@ -160,6 +160,7 @@ async function main(): Promise<void> {
   if (unknown.length > 0)
     throw new UsageError(`unknown option ${unknown.join(', ')}: use some of ${Object.keys(OPTIONS).join(', ')}`);
   const [threads, rounds] = [Number(values.threads), Number(values.rounds)];
+  if (names.some((name) => OPTIONS[name]!.prepare)) peersPython(); // fail before the long part
   const limits = measureLimits(threads, 3);
   const figures = await measureAll(names, threads, rounds);
   const json = { machine: machine(), threads, rounds, limits, seconds: Object.fromEntries(figures) };

@@ -7,6 +7,7 @@ import { singleByteIds, type BpeModel } from './bpe-model.ts';
 import { readPreTokenizer } from './hf-pre-tokenizer.ts';
 import { readFrame } from './hf-post-processor.ts';
 import {
+  parseEosTokenIds,
   parseTokenizerJson,
   parseTokenNames,
   unsupported,
@@ -24,8 +25,8 @@ export type HfTokenizerFiles = {
   tokenizerJson: string;
   tokenizerConfigJson?: string | null;
   specialTokensMapJson?: string | null;
-  /** `eos_token_id` of generation_config.json or config.json: further ids that end generation. */
-  eosTokenIds?: readonly number[];
+  /** Names further ids that end generation. */
+  generationConfigJson?: string | null;
 };
 
 /** Tokenizer of Hugging Face's files; a feature that is not read is a FormatError that names its place in the JSON. */
@@ -138,7 +139,7 @@ function readRoles(json: HfTokenizerJson, files: HfTokenizerFiles, addedTokens: 
   const eosId = roleId('eos_token') ?? frame.suffixId;
   const stopIds = new Set([
     ...(eosId === null ? [] : [eosId]),
-    ...(files.eosTokenIds ?? []),
+    ...generationEnds(files.generationConfigJson),
     ...knownStopIds(idByContent),
   ]);
   return {
@@ -149,6 +150,10 @@ function readRoles(json: HfTokenizerJson, files: HfTokenizerFiles, addedTokens: 
     addsBos: bosId !== null && (llamaFlag(config, 'add_bos_token') ?? frame.prefixId === bosId),
     addsEos: eosId !== null && (llamaFlag(config, 'add_eos_token') ?? frame.suffixId === eosId),
   };
+}
+
+function generationEnds(json: string | null | undefined): number[] {
+  return json ? parseEosTokenIds(json, 'generation_config.json') : [];
 }
 
 /** Transformers' Llama tokenizer class follows these flags, its general class the post-processor alone. */

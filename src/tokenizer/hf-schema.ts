@@ -58,6 +58,9 @@ const namesJson = z.object({
 /** What `tokenizer_config.json` and `special_tokens_map.json` say about special tokens. */
 export type HfTokenNames = z.infer<typeof namesJson>;
 
+const tokenId = z.number().int().nonnegative();
+const endsJson = z.object({ eos_token_id: z.union([tokenId.transform((id) => [id]), z.array(tokenId)]).nullish() });
+
 /** Parsed and checked `tokenizer.json`. */
 export function parseTokenizerJson(text: string): HfTokenizerJson {
   return parse(tokenizerJson, text, 'tokenizer.json');
@@ -66,6 +69,11 @@ export function parseTokenizerJson(text: string): HfTokenizerJson {
 /** Parsed and checked `tokenizer_config.json` or `special_tokens_map.json`. */
 export function parseTokenNames(text: string, fileName: string): HfTokenNames {
   return parse(namesJson, text, fileName);
+}
+
+/** `eos_token_id` of generation_config.json, which may be one id or several. */
+export function parseEosTokenIds(text: string, fileName: string): number[] {
+  return parse(endsJson, text, fileName).eos_token_id ?? [];
 }
 
 /** An error that names the place in tokenizer.json. */

@@ -25,6 +25,8 @@ const CONTRACT: Readonly<Record<string, readonly string[]>> = {
     '--json',
   ],
   chat: [],
+  bench: ['--model', '--shape', '--quant', '--prompt-tokens', '--gen-tokens', '--concurrency', '--json'],
+  plan: ['--size', '--context', '--batch', '--kv', '--train', '--json'],
   pretrain: ['--recipe', '--config', '--set', '--out', '--resume', '--dry-run', '--json'],
   start: [],
 };

@@ -58,10 +58,13 @@ interface Report {
 
 async function run(flags: Flags, io: CommandIo): Promise<void> {
   const { sizeConfig, sizeNames } = await import('../model/sizes.ts');
+  const sizes = (flags.size === undefined ? sizeNames : [flags.size]).map((size) => {
+    const config = sizeConfig(size);
+    return { size, config, chosen: inferenceSizes(config, flags) };
+  });
   const machine = await machineOf(flags, io);
-  const names = flags.size === undefined ? sizeNames : [flags.size];
   const reports: Report[] = [];
-  for (const size of names) reports.push(await reportOf(size, sizeConfig(size), flags, machine));
+  for (const { size, config, chosen } of sizes) reports.push(await reportOf(size, config, chosen, flags, machine));
   if (flags.json) return printJson(io, flags.size === undefined ? reports.map(jsonOf) : jsonOf(reports[0]!));
   for (const [i, report] of reports.entries()) printLine(io, `${i > 0 ? '\n' : ''}${renderReport(report)}`);
 }
@@ -72,15 +75,24 @@ async function machineOf(flags: Flags, io: CommandIo): Promise<Machine | null> {
   return name === 'this' ? measureMachine(await chooseBackend({}, io)) : MACHINES[name]!;
 }
 
-async function reportOf(size: string, config: LlamaConfig, flags: Flags, machine: Machine | null): Promise<Report> {
-  const { inferencePlan, inferenceTime, kvBytesByType } = await import('../planner/inference-plan.ts');
-  const { weightBytes } = await import('../infer/weight-states.ts');
-  const sizes: InferenceSizes = {
+function inferenceSizes(config: LlamaConfig, flags: Flags): InferenceSizes {
+  return {
     weightType: choice('--precision', flags.precision, WEIGHT_TYPES),
     kvType: choice('--kv', flags.kv, KV_TYPES),
     contextLength: contextOf(flags, config),
     batch: wholeNumber('--batch', flags.batch, 1),
   };
+}
+
+async function reportOf(
+  size: string,
+  config: LlamaConfig,
+  sizes: InferenceSizes,
+  flags: Flags,
+  machine: Machine | null,
+): Promise<Report> {
+  const { inferencePlan, inferenceTime, kvBytesByType } = await import('../planner/inference-plan.ts');
+  const { weightBytes } = await import('../infer/weight-states.ts');
   const plan = inferencePlan(config, sizes);
   return {
     size,

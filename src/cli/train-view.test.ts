@@ -84,13 +84,13 @@ describe('trainView', () => {
   it('writes a line now and then to a pipe, and at once what is news', () => {
     const events = [START, ...Array.from({ length: 100 }, (_, i) => step(i + 1))];
     const lines = shown(
-      [...events, step(101, { skipped: 'non-finite' }), step(102, { sample: 'O Romeo' })],
+      [...events, step(101, { skipped: 'non-finite' }), step(102, { sample: '\nO Romeo\nO' })],
       null,
       1000,
     );
     assert.equal(lines.match(/bits\/byte/g)!.length, 8); // every 15 s of 100, and the skipped step
     assert.match(lines, /step 101: the gradient was not finite/);
-    assert.match(lines, /step 102 writes: O Romeo/);
+    assert.match(lines, /\n\n {4}O Romeo\n {4}O\n\n/);
     assert.ok(!lines.includes('\r'));
   });
 });

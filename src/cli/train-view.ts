@@ -37,7 +37,7 @@ export function trainView(io: CommandIo, now: () => number): (event: TrainEvent)
       else line(text);
     }
     if (event.skipped === 'non-finite') line(`step ${event.step}: the gradient was not finite; the step was skipped`);
-    if (event.sample !== null) line(`--- step ${event.step} writes: ${event.sample.replaceAll('\n', '\n    ')}\n---`);
+    if (event.sample !== null) line(`\n${indented(event.sample)}\n`);
   };
 
   return (event) => {
@@ -82,6 +82,11 @@ function stepLine(event: StepEvent, facts: RunFacts, heldOut: number | null, wid
     const line = shown.map(({ text }) => text).join('  ');
     if (line.length <= width || highest === 0) return line.slice(0, width);
   }
+}
+
+/** A sample as a block of its own. */
+function indented(text: string): string {
+  return text.trim().replaceAll(/^/gm, '    ');
 }
 
 function bar(done: number): string {

@@ -1,0 +1,227 @@
+/**
+ * Damages checkpoint files at random and opens them: the outcome must be a checkpoint or an error of ours that names
+ * the file, within bounded time and memory. A silent success is fine (most bits are weights), a crash never is.
+ *
+ * npx tsx bench/fuzz-formats.ts [--mutations 100000] [--seed 1] [--only gguf,pth,...]
+ */
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { openCheckpoint } from '../src/formats/open-checkpoint.ts';
+import { openSafetensors } from '../src/formats/safetensors.ts';
+import { readTensorF32, type TensorSource } from '../src/formats/tensor-source.ts';
+import { openTorchFile } from '../src/formats/torch-file.ts';
+import { CriaError } from '../src/util/errors.ts';
+
+const FIXTURES = 'test/fixtures/formats';
+const MAX_CASE_MS = 5000;
+const MAX_GROWTH_MIB = 768;
+
+interface Target {
+  readonly name: string;
+  /** The file that is damaged. */
+  readonly file: string;
+  readonly openIt: (path: string) => Promise<void>;
+  /** Share of the file's bytes, from its start, in which damage is put; the header is what matters. */
+  readonly headerBytes: number;
+}
+
+const TARGETS: readonly Target[] = [
+  { name: 'safetensors', file: 'dtypes.safetensors', openIt: readAll(openSafetensors), headerBytes: 912 },
+  { name: 'pth', file: 'toy-meta/consolidated.00.pth', openIt: readAll(openTorchFile), headerBytes: 2200 },
+  { name: 'gguf', file: 'toy.gguf', openIt: openWhole, headerBytes: 4200 },
+  { name: 'hf-config', file: 'toy-hf/config.json', openIt: openFolder, headerBytes: 1e9 },
+  { name: 'hf-index', file: 'toy-hf/model.safetensors.index.json', openIt: openFolder, headerBytes: 1e9 },
+  { name: 'meta-params', file: 'toy-meta/params.json', openIt: openFolder, headerBytes: 1e9 },
+];
+
+function readAll(open: (path: string) => Promise<TensorSource>): (path: string) => Promise<void> {
+  return async (path) => {
+    const source = await open(path);
+    try {
+      for (const name of source.tensors.keys()) await readTensorF32(source, name);
+    } finally {
+      await source.close();
+    }
+  };
+}
+
+async function openWhole(path: string): Promise<void> {
+  const checkpoint = await openCheckpoint(path);
+  try {
+    for (const name of checkpoint.weights.tensors.keys()) await readTensorF32(checkpoint.weights, name);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+function openFolder(path: string): Promise<void> {
+  return openWhole(dirname(path));
+}
+
+/** A small generator of its own, so that a seed names a run whatever the library does (mulberry32). */
+function generator(seed: number): (limit: number) => number {
+  let state = seed >>> 0;
+  return (limit) => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * limit);
+  };
+}
+
+const NUMBERS = [
+  0n,
+  1n,
+  2n,
+  255n,
+  2n ** 16n,
+  2n ** 31n - 1n,
+  2n ** 31n,
+  2n ** 32n - 1n,
+  2n ** 53n,
+  2n ** 60n,
+  2n ** 63n,
+  2n ** 64n - 1n,
+];
+const TEXTS = [
+  '-1',
+  '1e999',
+  '4611686018427387904',
+  'null',
+  '[[[[[[',
+  '{"a":',
+  '"../../x"',
+  '""',
+  'NaN',
+  '1.5',
+  'true',
+  '\0',
+];
+
+type Damage = (bytes: Buffer, random: (limit: number) => number, limit: number) => Buffer;
+
+const DAMAGES: readonly Damage[] = [
+  (bytes, random, limit) => {
+    bytes[random(limit)]! ^= 1 << random(8);
+    return bytes;
+  },
+  (bytes, random, limit) => {
+    for (let i = 1 + random(8); i > 0; i--) bytes[random(limit)] = random(256);
+    return bytes;
+  },
+  (bytes, random) => bytes.subarray(0, random(bytes.length)),
+  (bytes, random, limit) => {
+    const at = random(Math.max(1, limit - 8));
+    if (at + 8 <= bytes.length) bytes.writeBigUInt64LE(NUMBERS[random(NUMBERS.length)]!, at);
+    return bytes;
+  },
+  (bytes, random, limit) => {
+    const at = random(Math.max(1, limit - 4));
+    if (at + 4 <= bytes.length) bytes.writeUInt32LE(Number(NUMBERS[random(NUMBERS.length)]! & 0xffffffffn), at);
+    return bytes;
+  },
+  (bytes, random, limit) => {
+    const [from, to, length] = [random(limit), random(limit), 1 + random(64)];
+    bytes.copy(bytes, to, from, Math.min(bytes.length, from + length));
+    return bytes;
+  },
+  (bytes, random, limit) => {
+    const [at, length] = [random(limit), random(64)];
+    return random(2) === 0
+      ? Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + length)])
+      : Buffer.concat([bytes.subarray(0, at), bytes.subarray(at, at + length), bytes.subarray(at)]);
+  },
+  (bytes, random, limit) => {
+    const at = random(limit);
+    const text = Buffer.from(TEXTS[random(TEXTS.length)]!);
+    return Buffer.concat([bytes.subarray(0, at), text, bytes.subarray(at + random(12))]);
+  },
+  (bytes, random, limit) => {
+    // A zip archive ends with its directory; other formats end with data.
+    const tail = Math.min(bytes.length, limit);
+    bytes[bytes.length - 1 - random(tail)] = random(256);
+    return bytes;
+  },
+];
+
+/** The value of `original`, damaged in one to three ways. */
+function damaged(original: Buffer, headerBytes: number, random: (limit: number) => number): Buffer {
+  let bytes: Buffer = Buffer.from(original);
+  for (let times = 1 + random(3); times > 0 && bytes.length > 0; times--) {
+    const limit = random(8) === 0 ? bytes.length : Math.min(headerBytes, bytes.length);
+    bytes = DAMAGES[random(DAMAGES.length)]!(bytes, random, limit);
+  }
+  return bytes;
+}
+
+async function fuzz(target: Target, mutations: number, seed: number): Promise<void> {
+  const work = await mkdtemp(join(tmpdir(), 'cria-fuzz-'));
+  const folder = join(work, 'model');
+  const source = join(FIXTURES, target.file);
+  if (target.file.includes('/')) await cp(dirname(source), folder, { recursive: true });
+  else await mkdir(folder);
+  const path = join(folder, basename(source));
+  const original = await readFile(source);
+  await checkOriginal(target, path, original);
+  const random = generator(seed);
+  const outcomes = new Map<string, number>();
+  const startMiB = process.memoryUsage().rss / 2 ** 20;
+  let [slowestMs, largestMiB] = [0, 0];
+  const start = performance.now();
+  for (let i = 0; i < mutations; i++) {
+    const bytes = damaged(original, target.headerBytes, random);
+    await writeFile(path, bytes);
+    const from = performance.now();
+    const outcome = await outcomeOf(target, path, folder);
+    slowestMs = Math.max(slowestMs, performance.now() - from);
+    if (i % 64 === 0) largestMiB = Math.max(largestMiB, process.memoryUsage().rss / 2 ** 20 - startMiB);
+    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    if (outcome.startsWith('BAD') || slowestMs > MAX_CASE_MS || largestMiB > MAX_GROWTH_MIB) {
+      await writeFile(`fuzz-${target.name}.bin`, bytes);
+      const problem = `mutation ${i}: ${outcome}, ${slowestMs.toFixed(0)} ms, ${largestMiB.toFixed(0)} MiB`;
+      throw new Error(`${target.name}, seed ${seed}, ${problem}; the file is fuzz-${target.name}.bin`);
+    }
+  }
+  await rm(work, { recursive: true });
+  const counts = [...outcomes].map(([outcome, count]) => `${outcome} ${count}`).join(', ');
+  const seconds = ((performance.now() - start) / 1000).toFixed(0);
+  console.log(
+    `${target.name}: ${mutations} mutations, ${counts}; slowest ${slowestMs.toFixed(0)} ms, ` +
+      `memory +${largestMiB.toFixed(0)} MiB, ${seconds} s`,
+  );
+}
+
+async function checkOriginal(target: Target, path: string, original: Buffer): Promise<void> {
+  await writeFile(path, original);
+  await target.openIt(path);
+}
+
+async function outcomeOf(target: Target, path: string, folder: string): Promise<string> {
+  try {
+    await target.openIt(path);
+    return 'opened';
+  } catch (error) {
+    const { message, stack } = error as Error;
+    if (!(error instanceof CriaError) || error.code === 'E_INTERNAL') return `BAD ${stack}`;
+    if (!message.startsWith(folder)) return `BAD message does not name the file: ${message}`;
+    if (message.length > 100_000) return `BAD message of ${message.length} characters`;
+    return error.code;
+  }
+}
+
+const { values: flags } = parseArgs({
+  options: {
+    mutations: { type: 'string', default: '100000' },
+    seed: { type: 'string', default: '1' },
+    only: { type: 'string' },
+  },
+});
+process.on('unhandledRejection', (error) => {
+  throw error;
+});
+for (const target of TARGETS) {
+  if (flags.only !== undefined && !flags.only.split(',').includes(target.name)) continue;
+  await fuzz(target, Number(flags.mutations), Number(flags.seed));
+}

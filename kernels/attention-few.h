@@ -1,6 +1,8 @@
 // Attention of a few rows (decoding): limited by reading the cache, so every key and value is read once for all query heads of its kv head.
 // Keys lie across the lanes for the scores, turned in registers, and the head dim for the values. Bits as in attention.cpp.
 #pragma once
+#include <initializer_list>
+
 #include "attention-tiles.h"
 
 namespace cria::CRIA_ISA {
@@ -9,64 +11,119 @@ constexpr int few_rows = VL / 2;  // beyond these, rows across the lanes are fas
 
 // The rows of one segment and kv head, `step` values apart, padded with zeros.
 struct FewRows {
-  int64_t rows, step;
-  float *q, *o, *scores;  // scores [rows][key_tile]
-  float *top, *total, *shrink;
+  int64_t rows = 0, step = 0;
+  float *q = nullptr, *o = nullptr;
+  float *words = nullptr, *scores = nullptr;  // of one tile: words [dim / values in a word][key_tile], scores [rows][key_tile]
+  float *top = nullptr, *total = nullptr, *shrink = nullptr;
 };
 
-CRIA_INLINE FewRows lay_out_few(Scratch& scratch, int64_t dim) {
+// Room for the rows of each of `heads` kv heads, to few[0 .. heads).
+CRIA_INLINE void lay_out_few(Scratch& scratch, int64_t dim, int64_t heads, FewRows* few) {
   const int64_t step = round_up(dim, VL);
-  FewRows few{0, step, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
-  few.q = scratch.take<float>(few_rows * step);
-  few.o = scratch.take<float>(few_rows * step);
-  few.scores = scratch.take<float>(few_rows * key_tile);
-  few.top = scratch.take<float>(few_rows);
-  few.total = scratch.take<float>(few_rows);
-  few.shrink = scratch.take<float>(few_rows);
-  return few;
-}
-
-// A tile's rows (offsets of its keys' slots from `head`), and those of the next tile, which are fetched into the cache meanwhile: one head's
-// part of a slot is too short for the processor to see a stream in it.
-template <class T> struct Stream {
-  const T* head;
-  const int64_t *offset, *next_offset;
-
-  CRIA_INLINE const T* row(int64_t i) const { return head + offset[i]; }
-  CRIA_INLINE void fetch_next(int64_t i, int64_t e) const { __builtin_prefetch(head + next_offset[i] + e, 0, 2); }
-};
-
-// Adds the products of values [e, e + VL) of VL keys, one key a vector, to the keys' scores with each row.
-CRIA_INLINE void score_square(const FewRows& few, int64_t e, vf (&square)[VL], vf* sums) {
-  transpose(square);
-  for (int64_t r = 0; r < few.rows; r++) {
-    const float* q = few.q + r * few.step + e;
-    vf sum = sums[r];
-#pragma GCC unroll 16
-    for (int i = 0; i < VL; i++) sum = fma(splat(q[i]), square[i], sum);
-    sums[r] = sum;
+  float *words = scratch.take<float>(step * key_tile), *scores = scratch.take<float>(few_rows * key_tile);
+  for (int64_t head = 0; head < heads; head++) {
+    FewRows rows;
+    rows.step = step;
+    rows.words = words;
+    rows.scores = scores;
+    for (float** matrix : {&rows.q, &rows.o}) *matrix = scratch.take<float>(few_rows * step);
+    for (float** vector : {&rows.top, &rows.total, &rows.shrink}) *vector = scratch.take<float>(few_rows);
+    if (few) few[head] = rows;
   }
 }
 
-// Scores of the keys [at, at + VL) of a tile with all rows.
-template <class T> CRIA_INLINE void score_keys(const FewRows& few, int64_t dim, vf log2_scale, int at, const Stream<T>& keys) {
-  vf sums[few_rows];
-  for (int r = 0; r < few_rows; r++) sums[r] = zero();
-  for_vectors(0, dim, [&](int64_t e, auto lanes) {
-    vf square[VL];
-#pragma GCC unroll 16
-    for (int i = 0; i < VL; i++) {
-      square[i] = load(keys.row(at + i) + e, lanes);
-      keys.fetch_next(at + i, e);
-    }
-    score_square(few, e, square, sums);
-  });
-  for (int64_t r = 0; r < few.rows; r++) store(few.scores + r * key_tile + at, sums[r] * log2_scale);
+// Walks through the next tile's keys and then its values and fetches them into the cache, line by line, spread evenly over the work on this tile
+// (a quarter each while turning and scoring keys, half while adding values). It goes in the order of the addresses, which the processor recognises
+// and runs ahead of; in the order in which heads are worked on, reading is half as fast.
+struct Fetcher {
+  const char *keys, *values;
+  const int64_t* offset;  // of key_tile slots, in bytes
+  int64_t bytes;          // wanted of each slot
+  int64_t at = 0;
+  int slot = 0;
+
+  CRIA_INLINE void fetch() {
+    if (slot >= 2 * key_tile) return;
+    __builtin_prefetch((slot < key_tile ? keys + offset[slot] : values + offset[slot - key_tile]) + at, 0, 2);
+    at += 64;
+    if (at >= bytes) at = 0, slot++;
+  }
+};
+
+// One head's part of a tile of keys or values.
+template <class T> struct Stream {
+  const char* head;
+  const int64_t* offset;
+
+  CRIA_INLINE const T* row(int64_t i) const { return reinterpret_cast<const T*>(head + offset[i]); }
+};
+
+// A key's values are turned in words of 32 bits: one f32, or two of 16 bits, which are told apart afterwards.
+template <class T> constexpr int values_in_word = 4 / sizeof(T);
+CRIA_INLINE vf word_value(vf word, int, float) { return word; }
+CRIA_INLINE vf word_value(vf word, int which, bf16) { return from_bits(which == 0 ? bits(word) << 16 : bits(word) & ~0xffff); }
+CRIA_INLINE vf word_value(vf word, int which, f16) {
+  const vu halves = which == 0 ? (vu)word : (vu)word >> 16;
+#if defined(__AVX512F__)
+  return (vf)_mm512_cvtph_ps(_mm512_cvtepi32_epi16((__m512i)halves));
+#else
+  const vh narrow = __builtin_convertvector(halves, vh);
+  f16 part[VL];
+  memcpy(part, &narrow, sizeof part);
+  return load(part);
+#endif
 }
 
-// Turns row r's scores of a tile, of which it sees the first `visible` and `padded` are there, into weights.
-CRIA_INLINE void weigh_keys(const FewRows& few, int64_t r, int visible, int padded) {
+// Word w of a tile's key i to few.words[w * key_tile + i].
+template <class T> void turn_keys(const FewRows& few, int64_t dim, const Stream<T>& keys, Fetcher& next) {
+  for (int at = 0; at < key_tile; at += VL)
+    for_vectors(0, dim / values_in_word<T>, [&](int64_t word, auto lanes) {
+      const int64_t e = word * values_in_word<T>;
+      vf square[VL];
+#pragma GCC unroll 16
+      for (int i = 0; i < VL; i++) {
+        square[i] = load(reinterpret_cast<const float*>(keys.row(at + i) + e), lanes);
+        if (i % 2 == 0) next.fetch();
+      }
+      transpose(square);
+#pragma GCC unroll 16
+      for (int i = 0; i < VL; i++) store(few.words + (word + i) * key_tile + at, square[i]);
+    });
+}
+
+constexpr int few_vectors = VL == 16 ? 4 : 2;  // vectors of sums per row at a time
+
+// Scores of a tile's keys with R rows from r on.
+template <class T, int R> void score_keys(const FewRows& few, int64_t r, int64_t dim, vf log2_scale, Fetcher& next) {
+  constexpr int N = few_vectors;
+  const float* q = few.q + r * few.step;
+  for (int at = 0; at < key_tile; at += N * VL) {
+    vf sums[R][N];
+    for (auto& row : sums)
+      for (vf& sum : row) sum = zero();
+    for (int64_t word = 0; word < dim / values_in_word<T>; word++) {
+      const float* words = few.words + word * key_tile + at;
+      next.fetch(), next.fetch();
+#pragma GCC unroll 2
+      for (int which = 0; which < values_in_word<T>; which++)
+#pragma GCC unroll 4
+        for (int j = 0; j < N; j++) {
+          const vf value = word_value(load(words + j * VL), which, T{});
+#pragma GCC unroll 4
+          for (int i = 0; i < R; i++) sums[i][j] = fma(splat(q[i * few.step + word * values_in_word<T> + which]), value, sums[i][j]);
+        }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+      for (int j = 0; j < N; j++) store(few.scores + (r + i) * key_tile + at + j * VL, sums[i][j] * log2_scale);
+  }
+}
+
+// Turns row r's scores of a tile, of which it sees the first `visible`, into weights.
+CRIA_INLINE void weigh_keys(const FewRows& few, int64_t r, int visible) {
   float* scores = few.scores + r * key_tile;
+  const int padded = static_cast<int>(round_up(visible, VL));
   for (int i = visible; i < padded; i++) scores[i] = -__builtin_inff();
   vf top = splat(few.top[r]);
   for (int i = 0; i < padded; i += VL) top = max(top, load(scores + i));
@@ -85,7 +142,7 @@ CRIA_INLINE void weigh_keys(const FewRows& few, int64_t r, int visible, int padd
 
 // Adds n weighted values to N vectors from e on of R rows from r on.
 template <int R, int N, class T>
-CRIA_INLINE void add_values(const FewRows& few, int64_t r, int64_t e, int64_t dim, int n, const Stream<T>& values) {
+CRIA_INLINE void add_values(const FewRows& few, int64_t r, int64_t e, int64_t dim, int n, const Stream<T>& values, Fetcher& next) {
   vf sums[R][N];
   float* o = few.o + r * few.step + e;
 #pragma GCC unroll 4
@@ -97,7 +154,7 @@ CRIA_INLINE void add_values(const FewRows& few, int64_t r, int64_t e, int64_t di
 #pragma GCC unroll 4
     for (int j = 0; j < N; j++) {
       const vf value = N > 1 ? load(row + j * VL) : load_values(row, dim - e);
-      values.fetch_next(k, e + j * VL);
+      if (j % values_in_word<T> == 0) next.fetch();
 #pragma GCC unroll 4
       for (int i = 0; i < R; i++) sums[i][j] = fma(splat(few.scores[(r + i) * key_tile + k]), value, sums[i][j]);
     }
@@ -108,27 +165,32 @@ CRIA_INLINE void add_values(const FewRows& few, int64_t r, int64_t e, int64_t di
     for (int j = 0; j < N; j++) store(o + i * few.step + j * VL, sums[i][j]);
 }
 
-template <int R, class T> void add_rows(const FewRows& few, int64_t r, int64_t dim, int n, const Stream<T>& values) {
-  constexpr int many = VL == 16 ? 4 : 2;
+template <int R, class T> void add_rows(const FewRows& few, int64_t r, int64_t dim, int n, const Stream<T>& values, Fetcher& next) {
   int64_t e = 0;
-  for (; e + many * VL <= dim; e += many * VL) add_values<R, many>(few, r, e, dim, n, values);
-  for (; e < dim; e += VL) add_values<R, 1>(few, r, e, dim, n, values);
+  for (; e + few_vectors * VL <= dim; e += few_vectors * VL) add_values<R, few_vectors>(few, r, e, dim, n, values, next);
+  for (; e < dim; e += VL) add_values<R, 1>(few, r, e, dim, n, values, next);
+}
+
+// Calls f(r, how many) for [begin, end) in runs of four, two and one, whose length is known when compiling.
+template <class F> CRIA_INLINE void in_fours(int64_t begin, int64_t end, F&& f) {
+  int64_t r = begin;
+  for (; r + 4 <= end; r += 4) f(r, std::integral_constant<int, 4>{});
+  for (; r + 2 <= end; r += 2) f(r, std::integral_constant<int, 2>{});
+  for (; r < end; r++) f(r, std::integral_constant<int, 1>{});
 }
 
 // One tile of n keys at `key`; there are key_tile offsets, the last key's repeated.
 template <class T>
-void attend_tile_few(const FewRows& few, const Heads& heads, const Segment& segment, int64_t key, int n, const Stream<T>& keys, const Stream<T>& values) {
-  const int padded = static_cast<int>(round_up(n, VL));
-  for (int at = 0; at < padded; at += VL) score_keys(few, heads.dim, splat(heads.log2_scale), at, keys);
+void attend_tile_few(const FewRows& few, const Heads& heads, const Segment& segment, int64_t key, int n, const Stream<T>& keys, const Stream<T>& values,
+                     Fetcher& next) {
+  turn_keys(few, heads.dim, keys, next);
+  in_fours(0, few.rows, [&](int64_t r, auto rows) { score_keys<T, rows>(few, r, heads.dim, splat(heads.log2_scale), next); });
   for (int64_t query = 0; query < segment.queries; query++) {
     const int visible = static_cast<int>(least(n, segment.keys - segment.queries + query + 1 - key));
     if (visible <= 0) continue;
-    int64_t r = query * heads.group;
-    const int64_t end = r + heads.group;
-    for (int64_t i = r; i < end; i++) weigh_keys(few, i, visible, padded);
-    for (; r + 4 <= end; r += 4) add_rows<4>(few, r, heads.dim, visible, values);
-    for (; r + 2 <= end; r += 2) add_rows<2>(few, r, heads.dim, visible, values);
-    for (; r < end; r++) add_rows<1>(few, r, heads.dim, visible, values);
+    const int64_t begin = query * heads.group, end = begin + heads.group;
+    for (int64_t r = begin; r < end; r++) weigh_keys(few, r, visible);
+    in_fours(begin, end, [&](int64_t r, auto rows) { add_rows<rows>(few, r, heads.dim, visible, values, next); });
   }
 }
 

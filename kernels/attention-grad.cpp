@@ -240,8 +240,8 @@ template <class P> void grad(const Inputs& in, Team& team) {
   lay_out<P>(measure, in.heads.dim, most_keys);
   Scratch scratch{static_cast<char*>(team.scratch(measure.used))};
   Buffers<P> buffers = lay_out<P>(scratch, in.heads.dim, most_keys);
-  each_head(team, in.segments, in.heads, [](const Segment& segment) { return segment.keys > 0 ? 1 : 0; },
-            [&](const Segment& segment, int64_t kv_head, int64_t) { grad_head<P>(in, segment, kv_head, buffers); });
+  each_part(team, in.segments, [&](const Segment& segment) { return segment.keys > 0 ? in.heads.kv_count : 0; },
+            [&](const Segment& segment, int64_t part) { grad_head<P>(in, segment, part, buffers); });
 }
 
 }  // namespace

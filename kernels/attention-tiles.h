@@ -130,19 +130,19 @@ CRIA_INLINE void clear(const View& x, Team& team) {
   team.each((x.bytes + chunk - 1) / chunk, [&](int64_t i) { memset(x.as<char>() + i * chunk, 0, least(chunk, x.bytes - i * chunk)); });
 }
 
-// Shares f(segment, kv head, part) out over the team; parts(segment) of each segment, the last (and costliest) first.
-template <class Parts, class F> void each_head(Team& team, const Segments& segments, const Heads& heads, Parts&& parts, F&& f) {
+// Shares f(segment, part) out over the team for parts 0 .. parts(segment) - 1 of each segment.
+template <class Parts, class F> void each_part(Team& team, const Segments& segments, Parts&& parts, F&& f) {
   int64_t total = 0;
-  for (int64_t i = 0; i < segments.count(); i++) total += parts(segments.at(i)) * heads.kv_count;
+  for (int64_t i = 0; i < segments.count(); i++) total += parts(segments.at(i));
   int64_t next = 0, begin = 0, end = 0;  // tasks come in rising order, so one walk over the segments finds them all
   Segment segment{};
   team.each(total, [&](int64_t task) {
     while (task >= end) {
       segment = segments.at(next++);
       begin = end;
-      end += parts(segment) * heads.kv_count;
+      end += parts(segment);
     }
-    f(segment, (task - begin) % heads.kv_count, parts(segment) - 1 - (task - begin) / heads.kv_count);
+    f(segment, task - begin);
   });
 }
 

@@ -35,7 +35,6 @@ template <class P> struct Buffers {
   float* scores;
   int64_t* slots;
   Block<P> block[tile_blocks];
-  FewRows few;
 };
 
 template <class P> Buffers<P> lay_out(Scratch& scratch, int64_t dim) {
@@ -54,7 +53,6 @@ template <class P> Buffers<P> lay_out(Scratch& scratch, int64_t dim) {
     block.total = scratch.take<float>(block_rows);
     block.limit = scratch.take<int32_t>(block_rows);
   }
-  buffers.few = lay_out_few(scratch, dim);
   return buffers;
 }
 
@@ -195,10 +193,8 @@ template <class P> void attend_many(const Inputs& in, const Head& head, int64_t 
   for (int i = 0; i < blocks; i++) close_block<P>(in, head, buffers.block[i]);
 }
 
-// All rows of one head, few as they are.
-template <class T> void attend_few(const Inputs& in, const Head& head, int64_t* slots, FewRows few) {
+void open_few(const Inputs& in, const Head& head, FewRows& few) {
   const Heads& heads = in.heads;
-  const int64_t stride = heads.kv_count * heads.dim, offset = head.kv_head * heads.dim;
   few.rows = head.segment.queries * heads.group;
   for (int64_t r = 0; r < few.rows; r++) few.top[r] = -__builtin_inff(), few.total[r] = 0;
   memset(few.o, 0, few.rows * few.step * sizeof(float));
@@ -206,16 +202,10 @@ template <class T> void attend_few(const Inputs& in, const Head& head, int64_t* 
     const auto* q = in.q.as<decltype(type)>();
     pack_rows<F32Words>([&](int64_t r) { return q + heads.row(head.segment.first, head.kv_head, r); }, few.rows, heads.dim, few.step, few.q);
   });
-  const T *keys = in.k.as<T>() + offset, *values = in.v.as<T>() + offset;
-  int64_t *offsets = slots, *next_offsets = slots + key_tile;
-  int n = in.segments.whole_tile(head.segment, 0, stride, offsets);
-  for (int64_t key = 0; key < head.segment.keys; key += key_tile) {
-    const int next_n = in.segments.whole_tile(head.segment, key + key_tile, stride, next_offsets);
-    if (next_n == 0) next_offsets = offsets;
-    attend_tile_few<T>(few, heads, head.segment, key, n, {keys, offsets, next_offsets}, {values, offsets, next_offsets});
-    std::swap(offsets, next_offsets);
-    n = next_n;
-  }
+}
+
+void close_few(const Inputs& in, const Head& head, const FewRows& few) {
+  const Heads& heads = in.heads;
   for (int64_t r = 0; r < few.rows; r++) {
     const int64_t at = heads.row(head.segment.first, head.kv_head, r);
     const vf factor = splat(1.0f / few.total[r]);
@@ -227,17 +217,54 @@ template <class T> void attend_few(const Inputs& in, const Head& head, int64_t* 
   }
 }
 
+// All rows of kv heads [begin, end) of a segment, few as they are; head by head within a tile, since whole slots are read fastest.
+template <class T> void attend_few(const Inputs& in, const Segment& segment, int64_t begin, int64_t end, int64_t* slots, FewRows* few) {
+  const Heads& heads = in.heads;
+  for (int64_t head = begin; head < end; head++) open_few(in, {segment, head}, few[head]);
+  const auto *keys = in.k.as<const char>(), *values = in.v.as<const char>();
+  const int64_t head_bytes = heads.dim * sizeof(T), slot_bytes = heads.kv_count * head_bytes;
+  int64_t *offsets = slots, *next_offsets = slots + key_tile;
+  int n = in.segments.whole_tile(segment, 0, slot_bytes, offsets);
+  for (int64_t key = 0; key < segment.keys; key += key_tile) {
+    const int next_n = in.segments.whole_tile(segment, key + key_tile, slot_bytes, next_offsets);
+    if (next_n == 0) next_offsets = offsets;
+    Fetcher next{keys + begin * head_bytes, values + begin * head_bytes, next_offsets, (end - begin) * head_bytes};
+    for (int64_t head = begin; head < end; head++)
+      attend_tile_few<T>(few[head], heads, segment, key, n, {keys + head * head_bytes, offsets}, {values + head * head_bytes, offsets}, next);
+    std::swap(offsets, next_offsets);
+    n = next_n;
+  }
+  for (int64_t head = begin; head < end; head++) close_few(in, {segment, head}, few[head]);
+}
+
 template <class P> void attend(const Inputs& in, Team& team) {
   const Heads& heads = in.heads;
   Scratch measure;
   lay_out<P>(measure, heads.dim);
+  lay_out_few(measure, heads.dim, heads.kv_count, nullptr);
+  FewRows* few = nullptr;
+  measure.take<FewRows>(heads.kv_count);
   Scratch scratch{static_cast<char*>(team.scratch(measure.used))};
   Buffers<P> buffers = lay_out<P>(scratch, heads.dim);
-  const auto parts = [&](const Segment& segment) { return (segment.queries * heads.group + tile_rows - 1) / tile_rows; };
-  each_head(team, in.segments, heads, parts, [&](const Segment& segment, int64_t kv_head, int64_t part) {
-    const Head head{segment, kv_head};
-    if (P::values > 1 || segment.queries * heads.group > few_rows) attend_many<P>(in, head, part * tile_rows, buffers);
-    else with_type(in.k.dtype, [&](auto type) { attend_few<decltype(type)>(in, head, buffers.slots, buffers.few); });
+  few = scratch.take<FewRows>(heads.kv_count);
+  lay_out_few(scratch, heads.dim, heads.kv_count, few);
+
+  // With segments enough for all threads one of them reads whole slots; else they share the kv heads.
+  const int64_t few_parts = in.segments.count() >= 4 * team.size ? 1 : least(heads.kv_count, team.size);
+  const auto is_few = [&](const Segment& segment) { return P::values == 1 && segment.queries * heads.group <= few_rows; };
+  const auto tiles = [&](const Segment& segment) { return (segment.queries * heads.group + tile_rows - 1) / tile_rows; };
+  const auto parts = [&](const Segment& segment) {
+    if (segment.queries == 0) return int64_t{0};
+    return is_few(segment) ? few_parts : tiles(segment) * heads.kv_count;
+  };
+  each_part(team, in.segments, parts, [&](const Segment& segment, int64_t part) {
+    if (is_few(segment)) {
+      const int64_t begin = heads.kv_count * part / few_parts, end = heads.kv_count * (part + 1) / few_parts;
+      with_type(in.k.dtype, [&](auto type) { attend_few<decltype(type)>(in, segment, begin, end, buffers.slots, few); });
+    } else {  // the last rows, which see most keys, first
+      const int64_t tile = tiles(segment) - 1 - part / heads.kv_count;
+      attend_many<P>(in, {segment, part % heads.kv_count}, tile * tile_rows, buffers);
+    }
   });
 }
 

@@ -114,9 +114,13 @@ CRIA_INLINE vi load(const int32_t* p) {
   return x;
 }
 CRIA_INLINE vf load(const bf16* p) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16);
+#else
   vh x;
   memcpy(&x, p, sizeof x);
   return (vf)(__builtin_convertvector(x, vu) << 16);
+#endif
 }
 CRIA_INLINE vf load(const f16* p) {
 #if defined(__AVX512F__)

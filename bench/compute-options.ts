@@ -47,12 +47,20 @@ function llama(type: string, numLayers: number, work: readonly Work[]): Option {
   };
 }
 
+function own(weightType: string, numLayers: number, work: readonly Work[]): Option {
+  return {
+    label: `own kernels, ${weightType}`,
+    work,
+    processes: (_, threads) => [[here('cria-contender.ts'), weightType, String(numLayers), threads]],
+  };
+}
+
 const script = (kind: string) => [here('probes/script-contender.ts'), kind];
 
 const OPTIONS: Readonly<Record<string, Option>> = {
   'llama-q4': llama('q4_0', 16, ['decode', 'prefill']),
-  'llama-f32': llama('f32', 4, ['decode', 'gemm']),
-  'llama-bf16': llama('bf16', 4, ['decode', 'gemm']),
+  'llama-f32': llama('f32', 4, WORK),
+  'llama-bf16': llama('bf16', 4, WORK),
   onnx: {
     label: 'onnxruntime-node, int4 MatMulNBits, f32 product',
     work: ['decode', 'prefill', 'gemm'],
@@ -69,16 +77,9 @@ const OPTIONS: Readonly<Record<string, Option>> = {
     work: ['decode', 'gemm'],
     processes: () => [script('script'), script('script')],
   },
-  f32: {
-    label: 'own kernels, f32',
-    work: WORK,
-    processes: (_, threads) => [[here('cria-contender.ts'), 'f32', threads]],
-  },
-  bf16: {
-    label: 'own kernels, bf16',
-    work: WORK,
-    processes: (_, threads) => [[here('cria-contender.ts'), 'bf16', threads]],
-  },
+  q4: own('q4', 16, ['decode', 'prefill']),
+  f32: own('f32', 4, WORK),
+  bf16: own('bf16', 4, WORK),
 };
 
 /** Fastest and median seconds of an option on each kind of work. */
@@ -125,12 +126,11 @@ const RATES: Readonly<Record<Work, (seconds: number) => number>> = {
 
 const giga = (value: number | null): string => (value === null ? 'none' : (value / 1e9).toFixed(0));
 
-function renderLimits({ f32, bf16, int8, readBandwidth, int4DecodeSeconds }: Limits): string[] {
+function renderLimits({ f32, bf16, int8, readBandwidth }: Limits): string[] {
   const bits = (perWeight: number) => (readBandwidth / ((TOKEN_WEIGHTS * perWeight) / 8)).toFixed(1);
   return [
     `multiply-adds: f32 ${giga(f32)} GFLOP/s, bf16 ${giga(bf16)} GFLOP/s, int8 ${giga(int8)} Gop/s; reading memory: ${(readBandwidth / 1e9).toFixed(1)} GB/s`,
     `that allows ${bits(4.5)} tok/s at 4.5 bits a weight, ${bits(16)} in bf16, ${bits(32)} in f32`,
-    `probe of an int4 product with VNNI: ${int4DecodeSeconds === null ? 'none' : (1 / int4DecodeSeconds).toFixed(1)} tok/s`,
   ];
 }
 

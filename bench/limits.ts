@@ -13,8 +13,6 @@ export interface Limits {
   readonly bf16: number | null;
   readonly int8: number | null;
   readonly readBandwidth: number;
-  /** Seconds for the products of one token of Llama 3.2 1B with 4-bit weights, in the simplest loop that can be fast. */
-  readonly int4DecodeSeconds: number | null;
 }
 
 /** Compiles the probe for this processor and runs it `rounds` times; the best of each figure. */
@@ -40,12 +38,10 @@ function larger(x: number | null, y: number | null): number | null {
 }
 
 function bestOf(a: Limits, b: Limits): Limits {
-  const [int4, other] = [a.int4DecodeSeconds, b.int4DecodeSeconds];
   return {
     f32: Math.max(a.f32, b.f32),
     bf16: larger(a.bf16, b.bf16),
     int8: larger(a.int8, b.int8),
     readBandwidth: Math.max(a.readBandwidth, b.readBandwidth),
-    int4DecodeSeconds: int4 === null || other === null ? null : Math.min(int4, other),
   };
 }

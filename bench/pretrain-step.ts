@@ -8,14 +8,15 @@ import { llamaWeightShapes, type LlamaConfig } from '../src/model/config.ts';
 import { sizeConfig } from '../src/model/sizes.ts';
 import { adamwGraph, adamwHyper, gradientNormGraph, HYPER_INPUT, SQUARED_NORM_OUTPUT } from '../src/optim/adamw.ts';
 import { clipCoefficient } from '../src/optim/clip.ts';
-import { compile, planFor } from '../src/runtime/compile.ts';
+import { compile } from '../src/runtime/compile.ts';
 import { createNativeBackend } from '../src/runtime/native.ts';
+import { causalPairs, operatorFlops } from '../src/planner/graph-cost.ts';
+import { optimise } from '../src/runtime/passes.ts';
 import type { Precision } from '../src/tensor/operators.ts';
 import { sumOf } from '../src/train/evaluate.ts';
 import { batchInputs, LOSS_SCALE, nextTokenGradientGraph } from '../src/train/next-token.ts';
 import { createTrainingStates } from '../src/train/training-states.ts';
 import { integer, randomStream } from '../src/util/rng.ts';
-import { operatorFlops } from './operator-flops.ts';
 import { serveLines } from './serve-lines.ts';
 
 const BETAS = { beta1: 0.9, beta2: 0.95 };
@@ -45,7 +46,9 @@ function prepareStep(
   const norm = compile(gradientNormGraph(shapes), backend, states);
   const update = compile(adamwGraph(shapes, { ...BETAS, eps: 1e-8, weightDecay: 0.1 }), backend, states);
   const inputs = { ...batchInputs(batch), [LOSS_SCALE]: [1 / batch.numValid] };
-  const flops = operatorFlops(planFor(gradientGraph, backend), batch.numValid / batch.shape.numSegments);
+  const seqLen = batch.shape.numTokens / batch.shape.numSegments;
+  const numPairs = batch.shape.numSegments * causalPairs(seqLen, seqLen);
+  const flops = operatorFlops(optimise(gradientGraph), { numPairs }); // what is left to compute
   let updateNumber = 0;
   const step = async () => {
     const { loss } = await gradient.run(inputs);

@@ -5,9 +5,7 @@
  *   npx tsx bench/pretrain.ts [--precision f32,bf16] [--peers eager,compile] [--rounds N] [--size NAME] [--profile] [--json]
  */
 import { parseArgs } from 'node:util';
-import { type LlamaConfig, llamaWeightShapes } from '../src/model/config.ts';
 import { sizeConfig } from '../src/model/sizes.ts';
-import { numValues } from '../src/tensor/dtype.ts';
 import { interleave, report, type Sample, speedRatio, type Timing } from './interleave.ts';
 import { LineProcess } from './line-process.ts';
 import { machine, renderMachine } from './machine.ts';
@@ -48,23 +46,6 @@ interface Result {
 const PAUSE_MS = 300;
 const WARMUP_STEPS = 2;
 
-/**
- * Floating-point operations of a step: 6 per weight and token for products (arXiv:2001.08361, sec. 2.1; the output product counts, the
- * embedding lookup does not), and three times the causal half of the two attention products.
- */
-export function trainingFlops(config: LlamaConfig, rows: number, seqLen: number): number {
-  const matrices = [...llamaWeightShapes(config)].filter(
-    ([name, { length }]) => length === 2 && !isLookup(config, name),
-  );
-  const weights = matrices.reduce((total, [, shape]) => total + numValues(shape), 0);
-  const attention = 2 * seqLen * config.numHeads * config.headDim * config.numLayers;
-  return rows * seqLen * (6 * weights + 3 * attention);
-}
-
-function isLookup({ tiedEmbeddings }: LlamaConfig, name: string): boolean {
-  return name === 'tok_embeddings.weight' && !tiedEmbeddings;
-}
-
 function startOurs({ size, rows, seqLen, threads }: Options, precision: string): LineProcess {
   const script = new URL('pretrain-step.ts', import.meta.url).pathname;
   const args = ['--size', size, '--rows', rows, '--seq', seqLen, '--threads', threads, '--precision', precision];
@@ -97,7 +78,7 @@ async function measure(options: Options, precision: string): Promise<Result> {
       precision,
       timings,
       tokensPerStep: options.rows * options.seqLen,
-      flopsPerStep: trainingFlops(sizeConfig(options.size), options.rows, options.seqLen),
+      flopsPerStep: profile.reduce((total, { flops }) => total + flops, 0),
       peakFlops: peaks[precision]!,
       peakMib: processes.map((each) => each.peakMib()),
       profile: options.profile ? perStep(profile, options.rounds) : null,

@@ -8,10 +8,9 @@ import { numValues } from '../src/tensor/dtype.ts';
 export const CONFIG_1B = sizeConfig('llama3.2-1b');
 export const PREFILL_TOKENS = 512;
 
-/** The matrices of one layer, by name without the layer's prefix, and the tied output matrix: [rows, columns] of each. */
-export const LAYER_MATRICES = matricesOf('layers.0.');
+/** Weights in the matrices of one layer. */
+export const LAYER_WEIGHTS = layerWeights();
 const OUTPUT_WEIGHTS = CONFIG_1B.vocabSize * CONFIG_1B.dim;
-export const LAYER_WEIGHTS = [...LAYER_MATRICES.values()].reduce((total, shape) => total + numValues(shape), 0);
 
 /** Weights that the products of one token read. */
 export const TOKEN_WEIGHTS = weightsOfToken(CONFIG_1B.numLayers);
@@ -25,9 +24,9 @@ export function weightsOfToken(numLayers: number): number {
   return numLayers * LAYER_WEIGHTS + OUTPUT_WEIGHTS;
 }
 
-function matricesOf(prefix: string): ReadonlyMap<string, readonly [number, number]> {
-  const matrices = new Map<string, readonly [number, number]>();
-  for (const [name, [rows, columns]] of llamaWeightShapes(CONFIG_1B))
-    if (name.startsWith(prefix) && columns !== undefined) matrices.set(name.slice(prefix.length), [rows!, columns]);
-  return matrices;
+function layerWeights(): number {
+  const matrices = [...llamaWeightShapes(CONFIG_1B)].filter(
+    ([name, shape]) => name.startsWith('layers.0.') && shape.length === 2,
+  );
+  return matrices.reduce((total, [, shape]) => total + numValues(shape), 0);
 }

@@ -1,5 +1,5 @@
-// What this processor can do at most, in plain loops without any library: multiply-adds per second in f32, bf16 and int8, bytes read per
-// second, and a product with 4-bit weights as small as it can be written. Prints JSON. Usage: limits [threads].
+// What this processor can do at most, in plain loops without any library: multiply-adds per second in f32, bf16 and int8, and bytes read per
+// second. Prints JSON. Usage: limits [threads].
 // Built by limits.ts with -march=native; what the instruction set lacks is null.
 #include <sys/mman.h>
 
@@ -135,58 +135,6 @@ double read_rate(int threads, size_t bytes_per_thread) {
   return double(bytes_per_thread) * threads / seconds;
 }
 
-#if defined(__AVX512VNNI__)
-// 16 rows by 32 columns: nibbles, 4 x 16 rows x (4 low, 4 high) columns, then one f16 scale a row.
-struct Int4Block {
-  uint8_t nibbles[256];
-  uint16_t scales[16];
-};
-
-// Seconds of one vector through `weights` 4-bit weights, activations in int8: the products of one token.
-double int4_seconds(int threads, int64_t weights) {
-  constexpr int columns = 2048, blocks = columns / 32;
-  const int64_t panels = weights / columns / 16 / threads;
-  std::vector<Int4Block*> parts;
-  for (int id = 0; id < threads; id++) {
-    parts.push_back(static_cast<Int4Block*>(pages(panels * blocks * sizeof(Int4Block))));
-    for (int64_t i = 0; i < panels * blocks; i++) {
-      for (int j = 0; j < 256; j++) parts[id][i].nibbles[j] = uint8_t(i * 31 + j * 7);
-      for (int j = 0; j < 16; j++) parts[id][i].scales[j] = 0x1c00;
-    }
-  }
-  int32_t x[columns / 4];
-  float scale[blocks];
-  int32_t offset[blocks];
-  for (int i = 0; i < columns / 4; i++) x[i] = 0x01ff0302 + i;
-  for (int i = 0; i < blocks; i++) scale[i] = 0.01f, offset[i] = -8 * i;
-  std::vector<float> out(panels * 16 * threads);
-  const double seconds = best_seconds(threads, 9, [&](int id) {
-    const __m512i low = _mm512_set1_epi8(15);
-    const Int4Block* block = parts[id];
-    for (int64_t panel = 0; panel < panels; panel++) {
-      __m512 total = _mm512_setzero_ps();
-      for (int b = 0; b < blocks; b++, block++) {
-        for (int line = 0; line < 5; line++) _mm_prefetch(reinterpret_cast<const char*>(block + 12) + 64 * line, _MM_HINT_T0);
-        __m512i even = _mm512_set1_epi32(offset[b]), odd = _mm512_setzero_si512();
-        for (int c = 0; c < 4; c++) {
-          const __m512i packed = _mm512_loadu_si512(block->nibbles + 64 * c);
-          even = _mm512_dpbusd_epi32(even, _mm512_and_si512(packed, low), _mm512_set1_epi32(x[8 * b + 2 * c]));
-          odd = _mm512_dpbusd_epi32(odd, _mm512_and_si512(_mm512_srli_epi16(packed, 4), low), _mm512_set1_epi32(x[8 * b + 2 * c + 1]));
-        }
-        const __m512 scales = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(block->scales)));
-        const __m512 sums = _mm512_cvtepi32_ps(_mm512_add_epi32(even, odd));
-        total = _mm512_fmadd_ps(sums, _mm512_mul_ps(scales, _mm512_set1_ps(scale[b])), total);
-      }
-      _mm512_storeu_ps(&out[(id * panels + panel) * 16], total);
-    }
-  });
-  for (Int4Block* part : parts) munmap(part, panels * blocks * sizeof(Int4Block));
-  return seconds;
-}
-#else
-double int4_seconds(int, int64_t) { return 0; }
-#endif
-
 void print(const char* name, double value, const char* end) {
   if (value > 0) std::printf("\"%s\": %.6g%s", name, value, end);
   else std::printf("\"%s\": null%s", name, end);
@@ -196,11 +144,9 @@ void print(const char* name, double value, const char* end) {
 
 int main(int argc, char** argv) {
   const int threads = argc > 1 ? std::atoi(argv[1]) : int(std::thread::hardware_concurrency());
-  const int64_t weights_1b = 1'235'746'816;  // products of one token in Llama 3.2 1B
   std::printf("{");
   print("f32", f32_rate(threads), ", ");
   print("bf16", bf16_rate(threads), ", ");
   print("int8", int8_rate(threads), ", ");
-  print("readBandwidth", read_rate(threads, size_t{256} << 20), ", ");
-  print("int4DecodeSeconds", int4_seconds(threads, weights_1b), "}\n");
+  print("readBandwidth", read_rate(threads, size_t{256} << 20), "}\n");
 }

@@ -48,7 +48,17 @@ const OPERATOR_FLOPS: { readonly [K in OpName]?: Flops } = {
 
 /** Floating-point operations of one run. */
 export function graphFlops(graph: Graph, work: AttentionWork): number {
-  return graph.nodes.reduce((total, node) => total + (OPERATOR_FLOPS[node.op]?.(node, work) ?? 0), 0);
+  return [...operatorFlops(graph, work).values()].reduce((total, flops) => total + flops, 0);
+}
+
+/** Floating-point operations of one run, of each operator that takes many. */
+export function operatorFlops(graph: Graph, work: AttentionWork): Map<OpName, number> {
+  const totals = new Map<OpName, number>();
+  for (const node of graph.nodes) {
+    const flops = OPERATOR_FLOPS[node.op]?.(node, work);
+    if (flops !== undefined) totals.set(node.op, (totals.get(node.op) ?? 0) + flops);
+  }
+  return totals;
 }
 
 /** Values of all states whose name `isCounted`. */

@@ -12,11 +12,14 @@ export type Fits = (countBefore: number, weightBefore: number) => boolean;
  * The order within the front is fixed by the input, but not by rank.
  */
 export function keepPrefix(ids: Int32Array, weights: Float64Array, logits: Logits, fits: Fits): number {
-  let [kept, end, weight] = [0, ids.length, 0];
+  let kept = 0;
+  let end = ids.length;
+  let weight = 0;
   while (kept < end) {
     const pivot = moveMedianToEnd(ids, weights, logits, kept, end);
     const pivotLogit = logits[pivot]!;
-    let [middle, weightBefore] = [kept, weight];
+    let middle = kept;
+    let weightBefore = weight;
     for (let i = kept; i < end - 1; i++) {
       const logit = logits[ids[i]!]!;
       if (logit < pivotLogit || (logit === pivotLogit && ids[i]! > pivot)) continue;
@@ -43,7 +46,8 @@ function moveMedianToEnd(ids: Int32Array, weights: Float64Array, logits: Logits,
 }
 
 function swap(ids: Int32Array, weights: Float64Array, a: number, b: number): void {
-  const [id, weight] = [ids[a]!, weights[a]!];
+  const id = ids[a]!;
+  const weight = weights[a]!;
   ids[a] = ids[b]!;
   weights[a] = weights[b]!;
   ids[b] = id;

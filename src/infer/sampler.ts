@@ -68,16 +68,21 @@ function mostLikelyK(logits: Logits, largest: number, topK: number, temperature:
 function likely(logits: Logits, largest: number, { temperature, topP }: SamplingParams): Candidates {
   const floor = (1 - topP) / logits.length;
   const factor = 1 / temperature;
-  const ids = new Int32Array(logits.length);
   const weights = new Float64Array(logits.length);
-  let count = 0;
   let total = 0;
-  for (let i = 0; i < logits.length; i++) {
+  for (let i = 0; i < weights.length; i++) {
     const weight = expNegative((largest - logits[i]!) * factor);
+    weights[i] = weight;
     total += weight;
+  }
+  // A loop of its own: together they take three times as long.
+  const ids = new Int32Array(logits.length);
+  let count = 0;
+  for (let i = 0; i < weights.length; i++) {
+    const weight = weights[i]!;
+    if (weight < floor) continue;
     ids[count] = i;
-    weights[count] = weight;
-    if (weight >= floor) count++;
+    weights[count++] = weight;
   }
   return { ids: ids.subarray(0, count), weights: weights.subarray(0, count), total };
 }

@@ -14,8 +14,6 @@ Operand operand_of(const View& matrix, bool lines_are_rows) {
   return {matrix.data, matrix.dtype, matrix.dim[1], matrix.dim[0], matrix.dim[1], false};
 }
 
-constexpr int64_t stored_chunk_bytes = 8 << 20;  // of a weight stored in panels, multiplied by all rows before the next: stays in the cache
-
 }  // namespace
 
 void op::matmul(const Command& command, Team& team) {
@@ -26,14 +24,9 @@ void op::matmul(const Command& command, Team& team) {
   const Result c{out.data, out.dtype, out.dim[1], command.num_inputs > 2 ? command.in[2].as<float>() : nullptr};
   if (out.count() == 0) return;
   if (is_quantised(b.dtype)) return quantised_product(command, team);
-  if (b.dtype != DType::panel_f32 && b.dtype != DType::panel_bf16)
-    return multiply(team, arithmetic, a, operand_of(b, transpose_b), c, command.workspace);
-  const int64_t bytes = panel_bytes(arithmetic, a.depth), columns = out.dim[1];
-  const int64_t step = bytes == 0 ? columns : (stored_chunk_bytes / bytes / 12 * 12 + 12) * panel_rows;
-  for (int64_t first = 0; first < columns; first += step) {
-    const char* panels = b.as<char>() + first / panel_rows * bytes;
-    multiply_panels(team, arithmetic, a, panels, first, columns - first < step ? columns - first : step, c);
-  }
+  const bool packed = b.dtype == DType::panel_f32 || b.dtype == DType::panel_bf16;
+  if (packed) multiply_packed(team, arithmetic, a, b.data, out.dim[1], c, command.workspace);
+  else multiply(team, arithmetic, a, operand_of(b, transpose_b), c, command.workspace);
 }
 
 }  // namespace cria::CRIA_ISA

@@ -1,5 +1,6 @@
-// How the threads share a product. Work is handed out in blocks of rows, large ones first and smaller ones towards the end, so that all
-// threads finish together; where there are few rows, in groups of panels.
+// How the threads share a product. Columns go in chunks and the depth in windows, so that the panels of both stay in the shared cache while
+// all rows are multiplied by them; the sums wait between windows as they are. Inside, work is handed out in blocks of rows, large ones first
+// and smaller ones towards the end, so that all threads finish together; where there are few rows, in groups of panels.
 #include "matrix-product.h"
 
 #include "matrix-tile.h"
@@ -8,9 +9,12 @@ namespace cria::CRIA_ISA {
 
 namespace {
 
-constexpr int64_t block_strips = 8;  // most strips that are packed at once: panels are read from the shared cache once per block
-constexpr int64_t chunk_panels = 8;  // panels packed together: they take whole cache lines of a row
-constexpr int64_t chunk_words = 256;
+constexpr int64_t block_strips = 8;  // most strips of rows that are packed at once: with a group of panels they stay in a core's own cache
+constexpr int64_t window_words = 1024;
+constexpr int64_t group_columns = tile_panels * panel_rows;
+constexpr int64_t chunk_columns = 1008;  // a multiple of every group; as CHUNK_COLUMNS in src/runtime/native-lowering.ts
+constexpr int64_t pack_panels_at_once = 8;  // they take whole cache lines of a row
+constexpr int64_t pack_words_at_once = 256;
 
 int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t max_of(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -27,15 +31,24 @@ template <class T> void finish_tile(const float* tile, int64_t tile_stride, int6
   }
 }
 
-// One product with shared panels, by one thread.
+// Some columns of a right operand over a window of the depth. A panel holds `panel_words` words, from `first_word` on.
+struct Panels {
+  const int32_t* data;
+  int64_t first_column, columns;
+  int64_t panel_words, first_word;
+  int64_t begin, end;  // the window
+};
+
+// One thread's part in the product of one window.
 struct Multiplier {
   DType arithmetic;
   const Operand& a;
-  const int32_t* panels;
-  int64_t first_column, columns;
+  const Panels& b;
   const Result& c;
+  float* sums;      // [rows of a, chunk_columns] between windows, where c cannot hold them
   int32_t* strips;  // packed rows of a
   int64_t words = words_of(arithmetic, a.depth);
+  bool plain = c.dtype == DType::f32 && c.addend == nullptr;  // sums go through c itself
   int64_t first_strip = -1, num_strips = 0;
 
   // Packs the strips of a block, unless they still lie here.
@@ -44,34 +57,38 @@ struct Multiplier {
     first_strip = first;
     num_strips = count;
     const int64_t row = first * panel_rows, rows = min_of(count * panel_rows, a.lines - row), rest = rows % panel_rows;
-    pack_strips(a, arithmetic, {row, rows, 0, words, strips, panel_rows * words, static_cast<int>(rest == 0 ? panel_rows : rest)});
+    const int last_width = static_cast<int>(rest == 0 ? panel_rows : rest);
+    pack_strips(a, arithmetic, {row, rows, b.begin, b.end, strips, panel_rows * (b.end - b.begin), last_width});
   }
 
-  // All packed rows by the panels [first_panel, last_panel).
-  void multiply_group(int64_t first_panel, int64_t last_panel) {
+  // All packed rows by one group of panels.
+  void multiply_group(int64_t group) {
     for (int64_t i = 0; i < num_strips; i++) {
-      const int64_t row = (first_strip + i) * panel_rows, width = min_of(panel_rows, a.lines - row);
-      const int64_t tiles = ceil_div(width, tile_rows);
+      const int64_t row = (first_strip + i) * panel_rows, width = min_of(panel_rows, a.lines - row), tiles = ceil_div(width, tile_rows);
       for (int64_t j = 0; j < tiles; j++) {  // of nearly the same height
-        const int64_t begin = width * j / tiles, end = width * (j + 1) / tiles;
-        multiply_one(strips + i * panel_rows * words + begin, width, row + begin, end - begin, first_panel, last_panel - first_panel);
+        const int64_t top = width * j / tiles, bottom = width * (j + 1) / tiles;
+        multiply_one(strips + i * panel_rows * (b.end - b.begin) + top, width, row + top, bottom - top, group * group_columns);
       }
     }
   }
 
-  void multiply_one(const int32_t* strip, int64_t width, int64_t row, int64_t rows, int64_t panel, int64_t num_panels) {
-    const int64_t column = panel * panel_rows, wide = num_panels * panel_rows, inside = min_of(wide, columns - column);
-    const int64_t place = row * c.stride + first_column + column;
-    alignas(64) float buffer[tile_rows * tile_panels * panel_rows];
-    const bool direct = c.dtype == DType::f32 && c.addend == nullptr && inside == wide;
+  // `column` counts from the chunk's first.
+  void multiply_one(const int32_t* strip, int64_t width, int64_t row, int64_t rows, int64_t column) {
+    const int64_t inside = min_of(group_columns, b.columns - column), num_panels = ceil_div(inside, panel_rows);
+    const int64_t place = row * c.stride + b.first_column + column;
+    const bool direct = plain && inside % panel_rows == 0, resume = c.resume || b.begin > 0;
+    alignas(64) float buffer[tile_rows * group_columns];
     float* values = static_cast<float*>(c.data) + place;
-    if (!direct && c.resume) finish_tile(values, c.stride, rows, inside, nullptr, buffer, wide);
+    float* to = direct ? values : sums && !plain ? sums + row * chunk_columns + column : buffer;
+    const int64_t stride = direct ? c.stride : to == buffer ? group_columns : chunk_columns;
+    if (plain && !direct && resume) finish_tile(values, c.stride, rows, inside, nullptr, to, stride);
+    const int32_t* panels = b.data + column * b.panel_words + (b.begin - b.first_word) * panel_rows;
     multiply_tile(arithmetic, static_cast<int>(rows), static_cast<int>(num_panels),
-                  {words, strip, width, panels + panel * panel_rows * words, direct ? values : buffer, direct ? c.stride : wide, c.resume});
-    if (direct) return;
+                  {b.end - b.begin, strip, width, panels, panel_rows * b.panel_words, to, stride, resume});
+    if (direct || (!plain && b.end < words)) return;
     const float* addend = c.addend ? c.addend + place : nullptr;
     with_float(c.dtype, [&](auto type) {
-      finish_tile(buffer, wide, rows, inside, addend, static_cast<decltype(type)*>(c.data) + place, c.stride);
+      finish_tile(to, stride, rows, inside, addend, static_cast<decltype(type)*>(c.data) + place, c.stride);
     });
   }
 };
@@ -81,31 +98,27 @@ int64_t block_size(int64_t first, int64_t strips, int64_t threads) {
   return min_of(strips - first, max_of(1, min_of(block_strips, (strips - first) / (4 * threads))));
 }
 
-}  // namespace
-
-void pack_panels(Team& team, const Operand& b, DType arithmetic, int64_t first_line, int64_t lines, void* panels) {
-  const int64_t words = words_of(arithmetic, b.depth), width = chunk_panels * panel_rows;
-  const int64_t groups = ceil_div(lines, width), stretches = ceil_div(words, chunk_words);
+// Packs the words [begin, end) of some lines.
+void pack_window(Team& team, DType arithmetic, const Operand& b, int64_t first_line, int64_t lines, int64_t begin, int64_t end, void* panels) {
+  const int64_t width = pack_panels_at_once * panel_rows, groups = ceil_div(lines, width), stretches = ceil_div(end - begin, pack_words_at_once);
   team.each(groups * stretches, [&](int64_t i) {
-    const int64_t line = i % groups * width, word = i / groups * chunk_words;
-    int32_t* out = static_cast<int32_t*>(panels) + line * words + word * panel_rows;
-    pack_strips(b, arithmetic, {first_line + line, min_of(width, lines - line), word, min_of(words, word + chunk_words), out, panel_rows * words});
+    const int64_t line = i % groups * width, offset = i / groups * pack_words_at_once;
+    int32_t* out = static_cast<int32_t*>(panels) + line * (end - begin) + offset * panel_rows;
+    pack_strips(b, arithmetic, {first_line + line, min_of(width, lines - line), begin + offset, min_of(end, begin + offset + pack_words_at_once),
+                                out, panel_rows * (end - begin)});
   });
 }
 
-void multiply_panels(Team& team, DType arithmetic, const Operand& a, const void* panels, int64_t first_column, int64_t columns,
-                     const Result& c) {
-  const int64_t strips = ceil_div(a.lines, panel_rows), count = ceil_div(columns, panel_rows), groups = ceil_div(count, tile_panels);
-  const int64_t strip_bytes = words_of(arithmetic, a.depth) * min_of(panel_rows, a.lines) * word_bytes;
+void multiply_window(Team& team, DType arithmetic, const Operand& a, const Panels& b, const Result& c, float* sums) {
+  const int64_t strips = ceil_div(a.lines, panel_rows), groups = ceil_div(b.columns, group_columns);
+  const int64_t strip_bytes = (b.end - b.begin) * min_of(panel_rows, a.lines) * word_bytes;
   void* scratch = team.scratch(min_of(strips, block_strips) * strip_bytes + strip_slack_words * word_bytes);
-  Multiplier multiplier{arithmetic, a, static_cast<const int32_t*>(panels), first_column, columns, c, static_cast<int32_t*>(scratch)};
-  const auto group = [&](int64_t i) { multiplier.multiply_group(i * tile_panels, min_of(count, (i + 1) * tile_panels)); };
+  Multiplier multiplier{arithmetic, a, b, c, sums, static_cast<int32_t*>(scratch)};
   if (strips < 4 * team.size) {
-    const int64_t blocks = ceil_div(strips, block_strips);
-    team.each(blocks * groups, [&](int64_t i) {
+    team.each(ceil_div(strips, block_strips) * groups, [&](int64_t i) {
       const int64_t first = i / groups * block_strips;
       multiplier.prepare(first, min_of(block_strips, strips - first));
-      group(i % groups);
+      multiplier.multiply_group(i % groups);
     });
     return;
   }
@@ -114,20 +127,57 @@ void multiply_panels(Team& team, DType arithmetic, const Operand& a, const void*
   team.each(blocks, [&](int64_t i) {
     for (; at < i; at++) first += block_size(first, strips, team.size);
     multiplier.prepare(first, block_size(first, strips, team.size));
-    for (int64_t j = 0; j < groups; j++) group(j);
+    for (int64_t group = 0; group < groups; group++) multiplier.multiply_group(group);
   });
 }
 
+// Words of the depth that are multiplied at a time: all of them where there is too little to keep in the cache for.
+int64_t window_of(int64_t words, int64_t rows) { return rows <= panel_rows ? words : min_of(words, window_words); }
+
+// The part of the workspace, at its end, that keeps sums between windows.
+int64_t sums_bytes(DType arithmetic, const Operand& a, const Result& c) {
+  const int64_t words = words_of(arithmetic, a.depth);
+  const bool needed = window_of(words, a.lines) < words && (c.dtype != DType::f32 || c.addend != nullptr);
+  return needed ? a.lines * chunk_columns * static_cast<int64_t>(sizeof(float)) : 0;
+}
+
+}  // namespace
+
+void pack_panels(Team& team, DType arithmetic, const Operand& b, void* panels) {
+  pack_window(team, arithmetic, b, 0, b.lines, 0, words_of(arithmetic, b.depth), panels);
+}
+
+void multiply_packed(Team& team, DType arithmetic, const Operand& a, const void* panels, int64_t columns, const Result& c,
+                     const View& workspace) {
+  const int64_t words = words_of(arithmetic, a.depth), window = window_of(words, a.lines), kept = sums_bytes(arithmetic, a, c);
+  const int64_t step = ceil_div(a.lines, panel_rows) <= block_strips && kept == 0 ? max_of(columns, 1) : chunk_columns;
+  float* sums = kept ? reinterpret_cast<float*>(workspace.as<char>() + workspace.bytes - kept) : nullptr;
+  for (int64_t first = 0; first < columns; first += step) {
+    int64_t begin = 0;
+    do {
+      if (window < words && first + begin > 0) team.barrier();  // the sums of one window go on in the next
+      const int32_t* data = static_cast<const int32_t*>(panels) + first * words;
+      const Panels b{data, first, min_of(step, columns - first), words, 0, begin, min_of(words, begin + window)};
+      multiply_window(team, arithmetic, a, b, c, sums);
+    } while ((begin += window) < words);
+  }
+}
+
 void multiply(Team& team, DType arithmetic, const Operand& a, const Operand& b, const Result& c, const View& workspace) {
-  const int64_t bytes = panel_bytes(arithmetic, b.depth);
-  const int64_t panels = bytes == 0 ? ceil_div(b.lines, panel_rows) : max_of(1, workspace.bytes / bytes);
-  const int64_t step = max_of(1, panels / tile_panels * tile_panels) * panel_rows;
+  const int64_t words = words_of(arithmetic, a.depth), window = window_of(words, a.lines), kept = sums_bytes(arithmetic, a, c);
+  const int64_t room = (workspace.bytes - kept) / (max_of(window, 1) * panel_rows * word_bytes) * panel_rows;
+  const int64_t step = min_of(chunk_columns, max_of(panel_rows, room >= group_columns ? room / group_columns * group_columns : room));
+  float* sums = kept ? reinterpret_cast<float*>(workspace.as<char>() + workspace.bytes - kept) : nullptr;
   for (int64_t first = 0; first < b.lines; first += step) {
-    const int64_t lines = min_of(step, b.lines - first);
-    if (first > 0) team.barrier();
-    pack_panels(team, b, arithmetic, first, lines, workspace.data);
-    team.barrier();
-    multiply_panels(team, arithmetic, a, workspace.data, first, lines, c);
+    int64_t begin = 0;
+    do {
+      const int64_t lines = min_of(step, b.lines - first), end = min_of(words, begin + window);
+      if (first + begin > 0) team.barrier();
+      pack_window(team, arithmetic, b, first, lines, begin, end, workspace.data);
+      team.barrier();
+      const Panels packed{workspace.as<int32_t>(), first, lines, end - begin, begin, begin, end};
+      multiply_window(team, arithmetic, a, packed, c, sums);
+    } while ((begin += window) < words);
   }
 }
 

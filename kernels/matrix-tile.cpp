@@ -21,11 +21,10 @@ template <class P, int rows, int panels> void multiply(const Tile& tile) {
     }
   const Word* a = reinterpret_cast<const Word*>(tile.a);
   const Word* b = reinterpret_cast<const Word*>(tile.b);
-  const int64_t panel_step = tile.words * panel_rows;
   for (int64_t word = 0; word < tile.words; word++, a += tile.a_step, b += panel_rows) {
     typename P::Vector right[vectors];
 #pragma GCC unroll 12
-    for (int j = 0; j < vectors; j++) right[j] = load(b + j / panel_vectors * panel_step + j % panel_vectors * VL);
+    for (int j = 0; j < vectors; j++) right[j] = load(b + j / panel_vectors * tile.panel_step + j % panel_vectors * VL);
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++) {
       const typename P::Vector left = splat(a[i]);

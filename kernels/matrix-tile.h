@@ -11,12 +11,13 @@ constexpr int tile_rows = VL == 16 ? 8 : VL == 8 ? 6 : 3;
 constexpr int tile_panels = VL == 16 ? 3 : 1;
 
 // c [rows, 16 * panels] = a * b (or c + a * b, as one longer sum, when `resume`). a holds the rows' words side by side, `a_step` words from one
-// depth to the next; b are panels [word][16] that lie `words` * 16 words behind each other.
+// depth to the next; b are panels [word][16] that lie `panel_step` words behind each other.
 struct Tile {
   int64_t words;
   const int32_t* a;
   int64_t a_step;
   const int32_t* b;
+  int64_t panel_step;
   float* c;
   int64_t stride;  // from row to row of c
   bool resume;

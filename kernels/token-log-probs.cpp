@@ -36,10 +36,10 @@ struct Weight {
   int64_t bytes() const { return (operand.lines + panel_rows - 1) / panel_rows * panel_bytes(arithmetic, operand.depth); }
   bool fits() const { return bytes() <= room.bytes; }
   void pack(Team& team) const {
-    if (fits()) pack_panels(team, operand, arithmetic, 0, operand.lines, room.data);
+    if (fits()) pack_panels(team, arithmetic, operand, room.data);
   }
   void multiply_by(Team& team, const Operand& a, const Result& c) const {
-    if (fits()) multiply_panels(team, arithmetic, a, room.data, 0, operand.lines, c);
+    if (fits()) multiply_packed(team, arithmetic, a, room.data, operand.lines, c, View{});
     else multiply(team, arithmetic, a, operand, c, room);
   }
 };

@@ -3,11 +3,12 @@
  * kernel asks for, and the encoding of a whole plan. kernels/program.h describes the encoding, kernels/operators.h repeats the list.
  */
 import type { DType } from '../tensor/dtype.ts';
-import { byteLength, isPanel, isQuantised, numValues, quantisedDTypes } from '../tensor/dtype.ts';
+import { isQuantised, numValues, quantisedDTypes } from '../tensor/dtype.ts';
 import type { Node } from '../tensor/graph.ts';
-import type { AttentionAttrs, OpAttrs, OpName, Precision, ProductPrecision } from '../tensor/operators.ts';
+import type { AttentionAttrs, OpAttrs, OpName, ProductPrecision } from '../tensor/operators.ts';
 import type { TensorType } from '../tensor/shape-rules.ts';
 import type { Instruction, Operand, Plan } from './plan.ts';
+import { logitRows, matmulBytes, tokenLogProbsBytes, tokenLogProbsGradBytes } from './product-workspace.ts';
 
 export interface Lowering<K extends OpName> {
   /** Attributes as numbers, in the order the kernel reads them. What the types of the tensors say is left out. */
@@ -30,12 +31,10 @@ const isBf16 = (precision: ProductPrecision): number => Number(precision === 'bf
 export const nativeLowering: { readonly [K in OpName]: Lowering<K> } = {
   matmul: {
     attrs: ({ transposeA, transposeB, precision }) => [Number(transposeA), Number(transposeB), isBf16(precision)],
-    workspaceBytes: ([a, b], _, { transposeA, transposeB, precision }) => {
-      if (isQuantised(b!.dtype)) return quantisedBytes(a!.shape as [number, number]);
-      if (isPanel(b!.dtype) || precision === 'int8') return 0;
-      const depth = a!.shape[transposeA ? 0 : 1]!;
-      return packedBytes(b!.shape[transposeB ? 0 : 1]!, depth, precision);
-    },
+    workspaceBytes: (inputs, outputs, attrs) =>
+      isQuantised(inputs[1]!.dtype)
+        ? quantisedBytes(inputs[0]!.shape as [number, number])
+        : matmulBytes(inputs, outputs, attrs),
   },
   gather: none,
   scatterAdd: none,
@@ -52,20 +51,12 @@ export const nativeLowering: { readonly [K in OpName]: Lowering<K> } = {
   swiglu: none,
   swigluGrad: none,
   tokenLogProbs: {
-    attrs: ({ precision }, [x, weight]) => [isBf16(precision), rowsAtOnce(x!, weight!)],
-    workspaceBytes: ([x, weight], _, { precision }) => {
-      const [V, D] = weight!.shape as [number, number];
-      return sumOfPieces(lossPieces(x!, weight!)) + wholeOrChunk(V, D, precision);
-    },
+    attrs: ({ precision }, [x, weight]) => [isBf16(precision), logitRows(x!, weight!)],
+    workspaceBytes: (inputs, _, { precision }) => tokenLogProbsBytes(inputs, precision),
   },
   tokenLogProbsGrad: {
-    attrs: ({ precision }, [, x, weight]) => [isBf16(precision), rowsAtOnce(x!, weight!)],
-    workspaceBytes: ([, x, weight], _, { precision }) => {
-      const [V, D] = weight!.shape as [number, number];
-      const rows = rowsAtOnce(x!, weight!);
-      const pieces = [...lossPieces(x!, weight!), rows * D * 4, byteLength(`panel_${precision}`, [D, rows])];
-      return sumOfPieces(pieces) + 2 * Math.max(wholeOrChunk(V, D, precision), wholeOrChunk(D, V, precision)) + 128;
-    },
+    attrs: ({ precision }, [, x, weight]) => [isBf16(precision), logitRows(x!, weight!)],
+    workspaceBytes: (inputs, _, { precision }) => tokenLogProbsGradBytes(inputs, precision),
   },
   add: none,
   sub: none,
@@ -89,16 +80,6 @@ export const nativeLowering: { readonly [K in OpName]: Lowering<K> } = {
   adamw: { attrs: ({ beta1, beta2, eps, weightDecay }) => [beta1, beta2, eps, weightDecay] },
 };
 
-/** Packed at a time at most: what stays in a share of the last-level cache. */
-const PACKED_CHUNK_BYTES = 8 * 2 ** 20;
-/** But no fewer lines than this, as packing the other operand again for every chunk must stay cheap. */
-const PACKED_CHUNK_LINES = 192;
-
-const PACKED_WHOLE_BYTES = 64 * 2 ** 20;
-const LOGIT_BYTES = 16 * 2 ** 20;
-const LEAST_LOGIT_ROWS = 128;
-const MOST_LOGIT_ROWS = 512;
-
 /** Room for rows rounded to 8 bits: a byte a value and two numbers per 32 columns, whole blocks of up to 256 columns. */
 function quantisedBytes([rows, columns]: readonly [number, number]): number {
   return ((rows * Math.ceil(columns / 256) * 256) / 32) * (32 + 8);
@@ -110,39 +91,9 @@ export const OPERATORS = Object.keys(nativeLowering) as OpName[];
 /** Names of the element types by the number the kernels know them by. */
 export const DTYPES: readonly DType[] = ['f32', 'bf16', 'f16', 'i32', 'panel_f32', 'panel_bf16', ...quantisedDTypes];
 
-/** Room to pack `lines` x `depth` values into panels, all of them or as many panels as stay in the cache while they are multiplied. */
-function packedBytes(lines: number, depth: number, precision: Precision): number {
-  const bytes = (panelLines: number): number => byteLength(`panel_${precision}`, [panelLines, depth]);
-  return Math.min(bytes(lines), Math.max(PACKED_CHUNK_BYTES, bytes(PACKED_CHUNK_LINES)));
-}
-
-/** Room to pack a weight that many products share: all of it unless it is huge. */
-function wholeOrChunk(lines: number, depth: number, precision: Precision): number {
-  const whole = byteLength(`panel_${precision}`, [lines, depth]);
-  return whole <= PACKED_WHOLE_BYTES ? whole : packedBytes(lines, depth, precision);
-}
-
-/** Rows whose logits exist at a time: even, as bf16 products go in pairs of tokens. */
-function rowsAtOnce(x: TensorType, weight: TensorType): number {
-  const [rows, V] = [x.shape[0]!, weight.shape[0]!];
-  const most = Math.max(LEAST_LOGIT_ROWS, Math.min(MOST_LOGIT_ROWS, LOGIT_BYTES / (4 * V)));
-  return 2 * Math.floor(Math.min(most, rows + 1) / 2);
-}
-
-/** What both token log-probability kernels cut from their workspace: count, row numbers, rows of x, logits. */
-function lossPieces(x: TensorType, weight: TensorType): readonly number[] {
-  const [T, D] = x.shape as [number, number];
-  const rows = rowsAtOnce(x, weight);
-  return [4, T * 4, rows * D * 4, rows * weight.shape[0]! * 4];
-}
-
 /** An f64 per block of 2^14 values of each tensor (reduce.cpp). */
 function sumBytes(inputs: readonly (TensorType | null)[]): number {
   return inputs.reduce((bytes, x) => bytes + 8 * Math.ceil(numValues(x!.shape) / 2 ** 14), 0);
-}
-
-function sumOfPieces(piecesBytes: readonly number[]): number {
-  return piecesBytes.reduce((sum, bytes) => sum + Math.ceil(bytes / 64) * 64, 0);
 }
 
 /** Scratch memory that the kernel of a node asks for. */

@@ -192,7 +192,12 @@ export class NativeBackend implements Backend {
   write(place: Place, values: ArrayLike<number>): void {
     const view = viewOf(place);
     if (view) view.set(values);
-    else this.#addon.pack(this.#team, Float32Array.from(values), ...this.#packed(place));
+    else
+      this.#addon.pack(
+        this.#team,
+        values instanceof Float32Array ? values : Float32Array.from(values),
+        ...this.#packed(place),
+      );
   }
 
   /** A copy of the values at a place. */

@@ -1,0 +1,87 @@
+/**
+ * A JavaScript tokenizer as a contender of tokenizers.ts, in a process of its own: tokenizer-contender.ts NAME.
+ * Answers each line of JSON with a line of JSON:
+ *   {"load": MODEL_FILE} -> {"seconds", "mib"}    {"encode": TEXT_FILE, "seconds": S} -> {"seconds", "tokens", "digest"}
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { loadPeer } from './peers/load-peer.ts';
+import { UsageError } from '../src/util/errors.ts';
+
+type Encode = (text: string) => ArrayLike<number>;
+
+/** How each contender loads: imports count, as they hold the vocabulary of some. The others bring vocabularies of their own. */
+const CONTENDERS: Record<string, (modelFile: string) => Promise<Encode>> = {
+  cria: async (modelFile) => {
+    const { readTiktokenRanks } = await import('../src/tokenizer/tiktoken-file.ts');
+    const { llama3Tokenizer } = await import('../src/tokenizer/llama3-tokenizer.ts');
+    const startMs = cpuMs();
+    const tokenizer = llama3Tokenizer(readTiktokenRanks(readFileSync(modelFile)), ['<|begin_of_text|>']);
+    loadSeconds = (cpuMs() - startMs) / 1000;
+    return (text) => tokenizer.encode(text);
+  },
+  'gpt-tokenizer': async () => {
+    const peer = await loadPeer<{ encode: Encode }>('gpt-tokenizer/encoding/cl100k_base');
+    return (text) => peer.encode(text);
+  },
+  'llama3-tokenizer-js': async () => {
+    type Peer = { default: { encode: (text: string, options: { bos: boolean; eos: boolean }) => number[] } };
+    const peer = await loadPeer<Peer>('llama3-tokenizer-js');
+    return (text) => peer.default.encode(text, { bos: false, eos: false });
+  },
+};
+
+// Loading cria's own modules is not the tokenizer's time: they are compiled from TypeScript while they load.
+let loadSeconds: number | null = null;
+
+/** Processor time of all threads of this process: a busy neighbour does not lengthen it. */
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+function residentMib(): number {
+  return process.memoryUsage.rss() / 2 ** 20;
+}
+
+async function load(name: string, modelFile: string): Promise<{ encode: Encode; answer: object }> {
+  const contender = CONTENDERS[name];
+  if (contender === undefined) {
+    throw new UsageError(`no contender "${name}"; there are ${Object.keys(CONTENDERS).join(', ')}`);
+  }
+  const [before, startMs] = [residentMib(), cpuMs()];
+  const encode = await contender(modelFile);
+  encode('hello');
+  const seconds = loadSeconds ?? (cpuMs() - startMs) / 1000;
+  return { encode, answer: { seconds, mib: residentMib() - before } };
+}
+
+/** The fastest of as many encodings as fit into `atLeast` seconds, two or more. */
+function measure(encode: Encode, text: string, atLeast: number): object {
+  let best = Infinity;
+  let ids: ArrayLike<number> = [];
+  const began = cpuMs();
+  for (let tries = 0; tries < 2 || cpuMs() - began < atLeast * 1000; tries++) {
+    const startMs = cpuMs();
+    ids = encode(text);
+    best = Math.min(best, cpuMs() - startMs);
+  }
+  const digest = createHash('sha256').update(Array.from(ids).join(',')).digest('hex').slice(0, 16);
+  return { seconds: best / 1000, tokens: ids.length, digest };
+}
+
+const texts = new Map<string, string>();
+let encode: Encode | null = null;
+for await (const line of createInterface({ input: process.stdin })) {
+  const request = JSON.parse(line) as { load: string } | { encode: string; seconds: number };
+  let answer: object;
+  if ('load' in request) {
+    ({ encode, answer } = await load(process.argv[2] ?? '', request.load));
+  } else {
+    const text = texts.get(request.encode) ?? readFileSync(request.encode, 'utf8');
+    texts.set(request.encode, text);
+    answer = measure(encode!, text, request.seconds);
+  }
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+}

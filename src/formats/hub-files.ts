@@ -1,0 +1,69 @@
+/**
+ * Which files of a repository a model needs: weights of one format, configuration, tokenizer.
+ */
+import { UsageError } from '../util/errors.ts';
+import type { HubModelId } from './hub-id.ts';
+
+export interface HubFile {
+  readonly path: string;
+  readonly sizeBytes: number;
+  /** SHA-256 of a large file, or the git object id of a small one. */
+  readonly hash: string;
+}
+
+const SMALL_FILES = new Set([
+  'config.json',
+  'generation_config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'vocab.json',
+  'merges.txt',
+  'tokenizer.model',
+  'special_tokens.json',
+  'chat_template.jinja',
+  'params.json',
+  'adapter_config.json',
+  'LICENSE',
+  'LICENSE.txt',
+  'USE_POLICY.md',
+]);
+
+/** The files to download for `id`; throws a UsageError if there is no such file, no model, or a choice to make. */
+export function filesOfModel(id: HubModelId, files: readonly HubFile[]): HubFile[] {
+  if (id.file !== null) return filesNamed(id, id.file, files);
+  const top = files.filter(({ path }) => !path.includes('/'));
+  const small = top.filter(({ path }) => SMALL_FILES.has(path));
+  const weights = [/\.safetensors(\.index\.json)?$/, /^consolidated\.\d\d\.pth$/].map((pattern) =>
+    top.filter(({ path }) => pattern.test(path)),
+  );
+  const found = weights.find((candidates) => candidates.length > 0);
+  if (found !== undefined) return [...small, ...withoutDuplicates(found)];
+  const ggufs = files.filter(({ path }) => path.endsWith('.gguf'));
+  const firsts = ggufs.filter(({ path }) => !/-(?!00001)\d{5}-of-\d{5}\.gguf$/.test(path));
+  if (firsts.length === 1) return filesNamed(id, firsts[0]!.path, files);
+  if (firsts.length > 1) {
+    const names = firsts.map(({ path }) => `${id.repo}:${path}`).join(', ');
+    throw new UsageError(`${id.repo} holds ${firsts.length} GGUF files; pull one of: ${names}`);
+  }
+  throw new UsageError(`${id.repo} holds no weights in safetensors, GGUF or Meta's format`);
+}
+
+/** Llama repositories carry Meta's own file as consolidated.safetensors beside the shards. */
+function withoutDuplicates(weights: readonly HubFile[]): HubFile[] {
+  const model = weights.filter(({ path }) => !path.startsWith('consolidated'));
+  return model.length > 0 ? model : [...weights];
+}
+
+/** One file, or all parts of a split GGUF file. */
+function filesNamed(id: HubModelId, path: string, files: readonly HubFile[]): HubFile[] {
+  const parts = /^(.*)-\d{5}-of-(\d{5})\.gguf$/.exec(path);
+  const found = files.filter((file) => {
+    if (file.path === path) return true;
+    return parts !== null && file.path.startsWith(`${parts[1]}-`) && file.path.endsWith(`-of-${parts[2]}.gguf`);
+  });
+  if (found.length > 0) return found;
+  const names = files.slice(0, 50).map((file) => file.path);
+  throw new UsageError(`${id.repo} has no file ${path}; it has: ${names.join(', ')}`);
+}

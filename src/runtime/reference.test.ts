@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { allCases } from '../../test/cases/all.ts';
+import { allCases, operatorCases } from '../../test/cases/all.ts';
 import type { CaseSize, Numbers, OperatorCase } from '../../test/cases/operator-case.ts';
 import { WRONG_DATA } from '../../test/cases/wrong-data.ts';
 import { assertClose, evaluate, type Given, randomTensor } from '../../test/support.ts';
@@ -19,13 +19,18 @@ const SIZES: readonly CaseSize[] = [
   { tokens: 1, dim: 1, rows: 1 },
   { tokens: 0, dim: 3, rows: 4 },
 ];
+/** For products: several tiles in every direction, none of them whole at the end. */
+const LARGE: CaseSize = { tokens: 70, dim: 19, rows: 301 };
+const PRODUCTS = [operatorCases.matmul, operatorCases.tokenLogProbs, operatorCases.tokenLogProbsGrad];
 
 // Two float64 sums of some tens of terms; float32 results rounded once or twice; bf16 has 8 bits, halved where two roundings meet.
 const TOLERANCE = { float64: 1e-13, f32: 3e-7, bf16: 2 ** -7 };
 
+const word = new Float32Array(1);
+const wordBits = new Uint32Array(word.buffer);
+
 function bf16(value: number): number {
-  const word = new Float32Array(1);
-  new Uint32Array(word.buffer)[0] = bfloat16Bits(value) << 16;
+  wordBits[0] = bfloat16Bits(value) << 16;
   return word[0]!;
 }
 
@@ -50,7 +55,8 @@ async function check(operatorCase: OperatorCase, precision: ReferencePrecision):
 
 for (const precision of ['float64', 'float32'] as const) {
   describe(`the reference backend in ${precision} agrees with plain loops`, () => {
-    for (const operatorCase of SIZES.flatMap(allCases)) it(operatorCase.name, () => check(operatorCase, precision));
+    const cases = [...SIZES.flatMap(allCases), ...PRODUCTS.flatMap((casesOf) => casesOf(LARGE))];
+    for (const operatorCase of cases) it(operatorCase.name, () => check(operatorCase, precision));
   });
 }
 

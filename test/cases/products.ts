@@ -154,5 +154,6 @@ function lossTensors({ tokens: T, dim: D, rows: V }: CaseSize, xType: DType, wei
 /** log softmax(weight x) of every token and vocabulary entry. */
 function logProbsOf(v: Readonly<Record<string, Numbers>>, { tokens: T, dim: D, rows: V }: CaseSize, round: Round) {
   const logits = matrix([T, V], (t, j) => total(D, (d) => round(v.x![t * D + d]!) * round(v.weight![j * D + d]!)));
-  return matrix([T, V], (t, j) => logits[t * V + j]! - Math.log(total(V, (i) => Math.exp(logits[t * V + i]!))));
+  const normalisers = vector(T, (t) => Math.log(total(V, (i) => Math.exp(logits[t * V + i]!))));
+  return matrix([T, V], (t, j) => logits[t * V + j]! - normalisers[t]!);
 }

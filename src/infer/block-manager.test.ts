@@ -44,13 +44,20 @@ describe('block manager', () => {
     assert.equal(manager.numFree, 1);
   });
 
-  it('hands out neighbouring blocks first, in any order it is told to', () => {
-    const table: BlockTable = { blockIds: [] };
-    new BlockManager(4).grow(table, 3 * KV_BLOCK_SIZE);
-    assert.deepEqual(table.blockIds, [0, 1, 2]);
-    const shuffled: BlockTable = { blockIds: [] };
-    new BlockManager(4, [2, 0, 3, 1]).grow(shuffled, 3 * KV_BLOCK_SIZE);
-    assert.deepEqual(shuffled.blockIds, [2, 0, 3]);
+  it('keeps the blocks of a table together in groups, though tables grow in turn', () => {
+    const manager = new BlockManager(12);
+    const tables: BlockTable[] = [{ blockIds: [] }, { blockIds: [] }];
+    for (let numBlocks = 1; numBlocks <= 5; numBlocks++) {
+      for (const table of tables) manager.grow(table, numBlocks * KV_BLOCK_SIZE);
+    }
+    // After two groups of four each finds no free group but the last, whose rest the other then shares.
+    assert.deepEqual(tables[0]!.blockIds, [0, 1, 2, 3, 8]);
+    assert.deepEqual(tables[1]!.blockIds, [4, 5, 6, 7, 9]);
+    manager.release(tables[0]!);
+    manager.grow(tables[1]!, 7 * KV_BLOCK_SIZE);
+    assert.deepEqual(tables[1]!.blockIds, [4, 5, 6, 7, 9, 10, 11]);
+    manager.grow(tables[0]!, KV_BLOCK_SIZE);
+    assert.deepEqual(tables[0]!.blockIds, [0]);
   });
 
   it('notices a block with two owners and one that is lost', () => {

@@ -24,10 +24,7 @@ export type Runner = Pick<ModelRunner, 'run' | 'dispose'> & {
   };
 };
 
-export interface EngineOptions extends Partial<SchedulerLimits> {
-  /** The blocks in the order they are handed out; results do not depend on it. */
-  readonly blockOrder?: readonly number[];
-}
+export type EngineOptions = Partial<SchedulerLimits>;
 
 const DEFAULT_LIMITS: SchedulerLimits = { maxNumSequences: 16, maxNumBatchedTokens: 512 };
 
@@ -60,7 +57,7 @@ export class Engine {
   constructor(runner: Runner, tokenizer: Tokenizer | null, options: EngineOptions = {}) {
     this.#runner = runner;
     this.#tokenizer = tokenizer;
-    this.#blocks = new BlockManager(runner.model.numBlocks, options.blockOrder);
+    this.#blocks = new BlockManager(runner.model.numBlocks);
     this.#scheduler = new Scheduler(this.#blocks, { ...DEFAULT_LIMITS, ...options });
   }
 

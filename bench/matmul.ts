@@ -58,13 +58,14 @@ function trainingProducts(tokens: number, inner: number, outer: number, precisio
 
 /** The same with activations kept in bf16, as mixed precision has them. */
 function mixedProducts(tokens: number, inner: number, outer: number): Product[] {
-  return trainingProducts(tokens, inner, outer, 'bf16').map((product) => ({
-    ...product,
-    name: `${product.name} (bf16 operands)`,
-    aType: 'bf16',
-    bType: product.transposeA ? 'bf16' : 'f32',
-    out: product.transposeA ? 'f32' : 'bf16',
-  }));
+  return trainingProducts(tokens, inner, outer, 'bf16').map((product) =>
+    Object.assign(product, {
+      name: `${product.name} (bf16 operands)`,
+      aType: 'bf16',
+      bType: product.transposeA ? 'bf16' : 'f32',
+      out: product.transposeA ? 'f32' : 'bf16',
+    }),
+  );
 }
 
 /** Few rows by weights in panels that no cache holds. */
@@ -72,16 +73,14 @@ function decodeProduct(rows: number, inner: number, outer: number, precision: Pr
   const bType = `panel_${precision}` as const;
   return {
     name: `${precision} panels, ${rows} row${rows > 1 ? 's' : ''} x (${inner}, ${outer})`,
-    ...{
-      a: [rows, inner],
-      b: [outer, inner],
-      transposeA: false,
-      transposeB: true,
-      precision,
-      aType: 'f32',
-      bType,
-      out: 'f32',
-    },
+    a: [rows, inner],
+    b: [outer, inner],
+    transposeA: false,
+    transposeB: true,
+    precision,
+    aType: 'f32',
+    bType,
+    out: 'f32',
     weights: Math.ceil(DECODE_WEIGHT_BYTES / byteLength(bType, [outer, inner])),
     limit: 'readBandwidth',
   };
@@ -104,10 +103,10 @@ function contenderOf(backend: NativeBackend, product: Product): Contender {
   const { name, a, b, transposeA, transposeB, precision, aType, bType, out, weights } = product;
   const states: StateStore = new Map();
   const names = Array.from({ length: weights }, (_, i) => `b${i}`);
-  const graph = trace((trace) => {
-    const left = trace.state('a', aType, a);
+  const graph = trace((t) => {
+    const left = t.state('a', aType, a);
     for (const weight of names)
-      trace.output(weight, matmul(left, trace.state(weight, bType, b), { transposeA, transposeB, precision, out }));
+      t.output(weight, matmul(left, t.state(weight, bType, b), { transposeA, transposeB, precision, out }));
   });
   for (const { name: state, dtype, shape } of graph.states) states.set(state, filled(backend, dtype, shape));
   const executable = compile(graph, backend, states);

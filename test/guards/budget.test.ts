@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 
 const MAX_FILE_LINES = 500;
-const MAX_KERNEL_LINES = 4000;
+/** Lines of C++ that are neither blank nor comment. */
+const MAX_KERNEL_CODE_LINES = 4000;
 /** Files that hold long tables, with the reason. */
 const LONGER: Record<string, number> = {};
 
@@ -26,6 +27,11 @@ function numLines(file: string): number {
   return readFileSync(join(root, file), 'utf8').split('\n').length - 1;
 }
 
+function numCodeLines(file: string): number {
+  const lines = readFileSync(join(root, file), 'utf8').split('\n');
+  return lines.filter((line) => !/^\s*(\/\/.*)?$/.test(line)).length;
+}
+
 describe('budgets', () => {
   it('keeps every source file at most 500 lines', () => {
     const files = ['src', 'kernels', 'bench', 'test'].flatMap((folder) => filesUnder(folder, ['.ts', '.cpp', '.h']));
@@ -36,8 +42,11 @@ describe('budgets', () => {
   });
 
   it('keeps the kernel library small', () => {
-    const total = filesUnder('kernels', ['.cpp', '.h']).reduce((sum, file) => sum + numLines(file), 0);
-    assert.ok(total <= MAX_KERNEL_LINES, `kernels/ has ${total} lines, the budget is ${MAX_KERNEL_LINES}`);
+    const total = filesUnder('kernels', ['.cpp', '.h']).reduce((sum, file) => sum + numCodeLines(file), 0);
+    assert.ok(
+      total <= MAX_KERNEL_CODE_LINES,
+      `kernels/ has ${total} lines of code, the budget is ${MAX_KERNEL_CODE_LINES}`,
+    );
   });
 
   it('keeps barrels and dumping grounds out', () => {

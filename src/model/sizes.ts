@@ -77,7 +77,7 @@ const SIZES = {
   'smollm2-135m': { ...own(576, 30, 9, 3, 49_152, 8192), ffnDim: 1536, ropeTheta: 100_000 },
   /** The shape of the training benchmark. */
   'nano-30m': { ...own(512, 8, 8, 4, 8192, 512), ffnDim: 1536 },
-  nano: own(256, 6, 4, 2, 1024, 256),
+  nano: own(192, 6, 6, 2, 1024, 256),
   tiny: own(64, 2, 4, 2, 384, 64),
 } as const satisfies Record<string, LlamaConfig>;
 

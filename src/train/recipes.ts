@@ -14,8 +14,8 @@ const nano: PretrainConfig = {
   train: {
     steps: 1000,
     seqLen: 256,
-    rowsPerStep: 16,
-    rowsPerMicroStep: 16,
+    rowsPerStep: 8,
+    rowsPerMicroStep: 8,
     precision: 'bf16',
     checkpointLayers: false,
   },

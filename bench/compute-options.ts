@@ -55,7 +55,15 @@ function own(weightType: string, numLayers: number, work: readonly Work[]): Opti
   };
 }
 
-const script = (kind: string) => [here('probes/script-contender.ts'), kind];
+/** One process a thread: JavaScript has no threads that share objects. */
+function script(kind: string, label: string): Option {
+  return {
+    label,
+    work: ['decode', 'gemm'],
+    processes: (_, threads) =>
+      Array.from({ length: Number(threads) }, () => [here('probes/script-contender.ts'), kind, threads]),
+  };
+}
 
 const OPTIONS: Readonly<Record<string, Option>> = {
   'llama-q4': llama('q4_0', 16, ['decode', 'prefill']),
@@ -67,16 +75,8 @@ const OPTIONS: Readonly<Record<string, Option>> = {
     prepare: (folder) => void python(peerScript('write_onnx.py'), folder),
     processes: (folder, threads) => [[here('peers/onnx-contender.ts'), folder, threads]],
   },
-  wasm: {
-    label: 'WASM SIMD128, int4 and f32',
-    work: ['decode', 'gemm'],
-    processes: () => [script('wasm'), script('wasm')],
-  },
-  script: {
-    label: 'plain JavaScript, f32',
-    work: ['decode', 'gemm'],
-    processes: () => [script('script'), script('script')],
-  },
+  wasm: script('wasm', 'WASM SIMD128, int4 and f32'),
+  script: script('script', 'plain JavaScript, f32'),
   q4: own('q4', 16, ['decode', 'prefill']),
   f32: own('f32', 4, WORK),
   bf16: own('bf16', 4, WORK),

@@ -1,15 +1,12 @@
 /**
- * WebAssembly SIMD or plain JavaScript as a contender, one of two processes that share the work: `node --import tsx script-contender.ts
- * wasm|script`, then lines `gemm` (seconds of half of 512 x 2048 x 2048 in f32) and `decode` (seconds for half of the weights of Llama 3.2 1B).
+ * WebAssembly SIMD or plain JavaScript as a contender, one of the processes that share the work: `node --import tsx script-contender.ts
+ * wasm|script PROCESSES`, then lines `gemm` and `decode` (seconds of this share of 512 x 2048 x 2048 in f32, and of the weights of Llama 3.2 1B).
  */
 import { readFileSync } from 'node:fs';
 import { loadPeer } from '../peers/load-peer.ts';
 import { serveLines } from '../serve-lines.ts';
 import { TOKEN_WEIGHTS } from '../shape-1b.ts';
-import { NUM_WEIGHTS, scriptLoops, wasmLoops } from './script-loops.ts';
-
-/** Part of the weights that this process reads. */
-const SHARE = 0.5;
+import { GEMM_SHARE, NUM_WEIGHTS, scriptLoops, wasmLoops } from './script-loops.ts';
 
 interface Wabt {
   parseWat(
@@ -26,7 +23,8 @@ async function assemble(): Promise<Uint8Array> {
 }
 
 const loops = process.argv[2] === 'wasm' ? await wasmLoops(await assemble()) : scriptLoops();
+const share = 1 / Number(process.argv[3]);
 await serveLines({
-  gemm: loops.gemm,
-  decode: async () => ({ seconds: ((await loops.decode()).seconds * SHARE * TOKEN_WEIGHTS) / NUM_WEIGHTS }),
+  gemm: async () => ({ seconds: ((await loops.gemm()).seconds * share) / GEMM_SHARE }),
+  decode: async () => ({ seconds: ((await loops.decode()).seconds * share * TOKEN_WEIGHTS) / NUM_WEIGHTS }),
 });

@@ -1,17 +1,18 @@
 /**
  * The two loops that matter, in WebAssembly SIMD (simd.wat) and in plain JavaScript: a product of matrices in f32 and one vector through
- * more weights than any cache holds. Half of the work each: two processes do the whole (script-contender.ts).
+ * more weights than any cache holds. Each a part of the work that stands for the rest (script-contender.ts).
  *
  * M rows of c, N columns, K terms of a sum.
  */
 import { type Sample, timed } from '../interleave.ts';
 
-/** Half of 512 x 2048 x 2048: its columns. */
-const [M, N, K] = [512, 1024, 2048];
+/** Part of the columns of 512 x 2048 x 2048. */
+const [M, N, K] = [512, 256, 2048];
+export const GEMM_SHARE = N / 2048;
 const K_BLOCK = 256;
 /** Weights read for one vector, in rows of `COLUMNS`. */
 const COLUMNS = 2048;
-const ROWS = 1 << 16;
+const ROWS = 1 << 15;
 export const NUM_WEIGHTS = ROWS * COLUMNS;
 
 const PAGE_BYTES = 65_536;
@@ -70,35 +71,48 @@ export function scriptLoops(): Loops {
 /** c [M, N] = a [M, K] * b [N, K] transposed, two by two results at a time. */
 function gemmInScript(a: Float32Array, b: Float32Array, c: Float32Array): void {
   for (let i = 0; i < M; i += 2) {
-    for (let j = 0; j < N; j += 2) {
-      let [c00, c01, c10, c11] = [0, 0, 0, 0];
-      const [a0, a1, b0, b1] = [i * K, (i + 1) * K, j * K, (j + 1) * K];
-      for (let k = 0; k < K; k++) {
-        const [p, q, r, s] = [a[a0 + k]!, a[a1 + k]!, b[b0 + k]!, b[b1 + k]!];
-        c00 += p * r;
-        c01 += p * s;
-        c10 += q * r;
-        c11 += q * s;
-      }
-      c[i * N + j] = c00;
-      c[i * N + j + 1] = c01;
-      c[(i + 1) * N + j] = c10;
-      c[(i + 1) * N + j + 1] = c11;
-    }
+    for (let j = 0; j < N; j += 2) twoByTwo(a, b, c, i, j);
   }
 }
 
-/** Four sums at a time, which is as much as the engine keeps in registers. */
-function matvecInScript(weights: Float32Array, x: Float32Array, out: Float32Array): void {
-  for (let row = 0; row < ROWS; row++) {
-    const start = row * COLUMNS;
-    let [s0, s1, s2, s3] = [0, 0, 0, 0];
-    for (let i = 0; i < COLUMNS; i += 4) {
-      s0 += weights[start + i]! * x[i]!;
-      s1 += weights[start + i + 1]! * x[i + 1]!;
-      s2 += weights[start + i + 2]! * x[i + 2]!;
-      s3 += weights[start + i + 3]! * x[i + 3]!;
-    }
-    out[row] = s0 + s1 + (s2 + s3);
+function twoByTwo(a: Float32Array, b: Float32Array, c: Float32Array, i: number, j: number): void {
+  const a0 = i * K;
+  const b0 = j * K;
+  let c00 = 0;
+  let c01 = 0;
+  let c10 = 0;
+  let c11 = 0;
+  for (let k = 0; k < K; k++) {
+    const p = a[a0 + k]!;
+    const q = a[a0 + K + k]!;
+    const r = b[b0 + k]!;
+    const s = b[b0 + K + k]!;
+    c00 += p * r;
+    c01 += p * s;
+    c10 += q * r;
+    c11 += q * s;
   }
+  c[i * N + j] = c00;
+  c[i * N + j + 1] = c01;
+  c[(i + 1) * N + j] = c10;
+  c[(i + 1) * N + j + 1] = c11;
+}
+
+/** Four sums at a time, so that additions overlap. */
+function matvecInScript(weights: Float32Array, x: Float32Array, out: Float32Array): void {
+  for (let row = 0; row < ROWS; row++) out[row] = dot(weights, row * COLUMNS, x);
+}
+
+function dot(weights: Float32Array, start: number, x: Float32Array): number {
+  let s0 = 0;
+  let s1 = 0;
+  let s2 = 0;
+  let s3 = 0;
+  for (let i = 0; i < COLUMNS; i += 4) {
+    s0 += weights[start + i]! * x[i]!;
+    s1 += weights[start + i + 1]! * x[i + 1]!;
+    s2 += weights[start + i + 2]! * x[i + 2]!;
+    s3 += weights[start + i + 3]! * x[i + 3]!;
+  }
+  return s0 + s1 + (s2 + s3);
 }

@@ -57,7 +57,7 @@ function lossGraph(model: LlamaConfig): Graph {
   });
 }
 
-/** A random model ten times as rough as a fresh one, so that no gradient is close to zero. */
+/** A fresh random model, its norms not all alike and its embeddings so large that a step of the differences is small beside them. */
 function roughStates(model: LlamaConfig): { backend: ReturnType<typeof createReferenceBackend>; states: StateStore } {
   const backend = createReferenceBackend({ precision: 'float64' });
   const states: StateStore = new Map();
@@ -67,13 +67,9 @@ function roughStates(model: LlamaConfig): { backend: ReturnType<typeof createRef
   states.get(ROPE_TABLE)!.write(ropeTable(model, model.maxSeqLen));
   for (const [name, shape] of shapes) {
     const values = initialWeight(model, name, numValues(shape), SEED);
-    states
-      .get(name)!
-      .write(
-        name.endsWith('norm.weight')
-          ? values.map((value, i) => value + Math.sin(i) / 4)
-          : values.map((value) => 10 * value),
-      );
+    if (name.endsWith('norm.weight')) for (const i of values.keys()) values[i]! += Math.sin(i) / 4;
+    if (name === 'tok_embeddings.weight') for (const i of values.keys()) values[i]! *= 10;
+    states.get(name)!.write(values);
   }
   return { backend, states };
 }

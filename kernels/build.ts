@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 const KERNELS = import.meta.dirname;
@@ -17,6 +18,7 @@ const OBJECTS = path.join(DIST, 'objects');
 const ADDON = path.join(DIST, 'cria.node');
 const PARALLEL_JOBS = 2;
 const STALE_AFTER_MS = 3_600_000;
+const LOCK_POLL_MS = 200;
 
 /** Compiled once; every other .cpp file is a kernel file and compiled per instruction set. */
 const COMMON_SOURCES = ['binding.cpp', 'cpu.cpp', 'memory.cpp', 'pool.cpp', 'program.cpp'];
@@ -25,8 +27,8 @@ const COMMON_SOURCES = ['binding.cpp', 'cpu.cpp', 'memory.cpp', 'pool.cpp', 'pro
 const ISA_FLAGS: Record<string, Record<string, readonly string[]>> = {
   x64: {
     baseline: ['-march=x86-64'],
-    avx2: ['-march=x86-64-v3'],
-    avx512: ['-march=x86-64-v4', '-mavx512vnni', '-mavx512bf16', '-mprefer-vector-width=512'],
+    avx2: ['-march=x86-64-v3', '-mprfchw'],
+    avx512: ['-march=x86-64-v4', '-mavx512vnni', '-mavx512bf16', '-mprfchw', '-mprefer-vector-width=512'],
   },
   other: { baseline: [] },
 };
@@ -108,9 +110,36 @@ function removeStale(units: readonly Unit[]): void {
   }
 }
 
+/** Holds back other builds of this folder while `work` is done; a lock whose process is gone counts for nothing. */
+async function withLock<T>(work: () => Promise<T>): Promise<T> {
+  const lock = path.join(DIST, 'lock');
+  for (;;) {
+    try {
+      writeFileSync(lock, String(process.pid), { flag: 'wx' });
+      break;
+    } catch {
+      if (isAbandoned(lock)) rmSync(lock, { force: true });
+      else await sleep(LOCK_POLL_MS);
+    }
+  }
+  try {
+    return await work();
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+function isAbandoned(lock: string): boolean {
+  try {
+    process.kill(Number(readFileSync(lock, 'utf8')), 0);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 /** Builds what is out of date; true when anything was. */
 async function build(compiler: { command: string; version: string }): Promise<boolean> {
-  mkdirSync(OBJECTS, { recursive: true });
   const units = listUnits(compiler.version);
   const stamp = path.join(DIST, 'stamp');
   const key = hash(units.map((unit) => unit.object));
@@ -148,7 +177,8 @@ async function main(): Promise<void> {
   }
   const startMs = performance.now();
   try {
-    if (await build(compiler))
+    mkdirSync(OBJECTS, { recursive: true });
+    if (await withLock(() => build(compiler)))
       console.log(`cria: built the native kernels in ${((performance.now() - startMs) / 1000).toFixed(1)} s`);
   } catch (error) {
     if (strict) console.error(String((error as { stderr?: string }).stderr ?? error));

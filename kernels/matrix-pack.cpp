@@ -108,6 +108,10 @@ template <class P, class T> void pack_lines(const Operand& from, int64_t first_l
   const T* lines = static_cast<const T*>(from.data) + first_line * from.stride;
   for (int64_t word = strips.first_word; word < strips.last_word; word += VL, out += VL * width) {
     const int64_t columns = strips.last_word - word < VL ? strips.last_word - word : VL;
+    // The next strip's lines; they are as far apart as these, which no hardware prefetcher follows.
+    for (int i = 0; i < width; i++)
+      for (int64_t byte = 0; byte < VL * P::values * static_cast<int64_t>(sizeof(T)); byte += 64)
+        __builtin_prefetch(reinterpret_cast<const char*>(lines + (width + i) * from.stride + word * P::values) + byte);
 #if defined(__AVX512F__)
     if (count == panel_rows && columns == VL) {
       pack_square<P>(lines, from.stride, word * P::values, from.depth, out);
@@ -136,7 +140,9 @@ template <class P, class T, class Lanes> CRIA_INLINE vi depth_words(const T* val
   }
 }
 
-constexpr int64_t prefetch_words = 8;  // far enough ahead to cover a cache miss at the pace of copying
+// Steps that are fetched ahead, enough to cover a miss of all caches at the pace of copying.
+constexpr int64_t prefetch_depths = 8;
+constexpr int64_t prefetch_words = 4;
 
 // One word of a strip. A narrow one spills into the following word, which is written after it.
 template <class P, class T> CRIA_INLINE void pack_word(const T* values, int64_t stride, bool single, int64_t count, int width, int32_t* out) {
@@ -156,7 +162,8 @@ template <class P, class T> void pack_depths(const Operand& from, const Strips& 
     int32_t* out = strips.out + (word - strips.first_word) * panel_rows;
     for (int64_t i = 0; i < whole; i++, values += panel_rows, out += strips.stride_words) {
       pack_word<P>(values, from.stride, single, panel_rows, panel_rows, out);
-      for (int j = 0; j < P::values; j++) __builtin_prefetch(values + (prefetch_words * P::values + j) * from.stride);
+      __builtin_prefetch(out + prefetch_words * panel_rows, 1);
+      for (int j = 0; j < P::values; j++) __builtin_prefetch(values + (prefetch_depths + j) * from.stride);
     }
     if (rest == 0) continue;
     out = strips.out + whole * strips.stride_words + (word - strips.first_word) * strips.last_width;

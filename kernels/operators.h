@@ -18,7 +18,7 @@
   X(swiglu, 2, 1, 0)           \
   X(swigluGrad, 3, 2, 0)       \
   X(tokenLogProbs, 3, 1, 2)    \
-  X(tokenLogProbsGrad, 4, 3, 2) \
+  X(tokenLogProbsGrad, 4, 3, 3) \
   X(add, 2, 1, 0)              \
   X(sub, 2, 1, 0)              \
   X(mul, 2, 1, 0)              \

@@ -152,7 +152,7 @@ void op::tokenLogProbsGrad(const Command& command, Team& team) {
   const int64_t D = loss.D, V = loss.V;
   float* dchosen = cutter.take<float>(loss.R * D);
   View packed_rows = cutter.rest();
-  packed_rows.bytes = (D + panel_rows - 1) / panel_rows * panel_bytes(loss.arithmetic, loss.R);
+  packed_rows.bytes = static_cast<int64_t>(command.attr[2]);
   cutter.take<char>(packed_rows.bytes);
   View half = cutter.rest();
   half.bytes = half.bytes / 128 * 64;

@@ -8,7 +8,13 @@ import type { Node } from '../tensor/graph.ts';
 import type { AttentionAttrs, OpAttrs, OpName, ProductPrecision } from '../tensor/operators.ts';
 import type { TensorType } from '../tensor/shape-rules.ts';
 import type { Instruction, Operand, Plan } from './plan.ts';
-import { logitRows, matmulBytes, tokenLogProbsBytes, tokenLogProbsGradBytes } from './product-workspace.ts';
+import {
+  gradOperandBytes,
+  logitRows,
+  matmulBytes,
+  tokenLogProbsBytes,
+  tokenLogProbsGradBytes,
+} from './product-workspace.ts';
 
 export interface Lowering<K extends OpName> {
   /** Attributes as numbers, in the order the kernel reads them. What the types of the tensors say is left out. */
@@ -55,7 +61,11 @@ export const nativeLowering: { readonly [K in OpName]: Lowering<K> } = {
     workspaceBytes: (inputs, _, { precision }) => tokenLogProbsBytes(inputs, precision),
   },
   tokenLogProbsGrad: {
-    attrs: ({ precision }, [, x, weight]) => [isBf16(precision), logitRows(x!, weight!)],
+    attrs: ({ precision }, [, x, weight]) => [
+      isBf16(precision),
+      logitRows(x!, weight!),
+      gradOperandBytes(x!, weight!, precision),
+    ],
     workspaceBytes: (inputs, _, { precision }) => tokenLogProbsGradBytes(inputs, precision),
   },
   add: none,
@@ -101,26 +111,30 @@ export function workspaceBytesOf<K extends OpName>({ op, inputs, outputs, attrs 
   return nativeLowering[op].workspaceBytes?.(inputs, outputs, attrs) ?? 0;
 }
 
-function encodeOperand(operand: Operand | null): number[] {
-  if (!operand) return [-1];
+const OPCODES: ReadonlyMap<OpName, number> = new Map(OPERATORS.map((op, opcode) => [op, opcode]));
+const DTYPE_NUMBERS: ReadonlyMap<DType, number> = new Map(DTYPES.map((dtype, number) => [dtype, number]));
+
+function encodeOperand(words: number[], operand: Operand | null): void {
+  if (!operand) {
+    words.push(-1);
+    return;
+  }
   const { buffer, byteOffset, byteLength: bytes, dtype, shape } = operand;
-  return [buffer, byteOffset, bytes, DTYPES.indexOf(dtype), shape.length, ...shape];
+  words.push(buffer, byteOffset, bytes, DTYPE_NUMBERS.get(dtype)!, shape.length, ...shape);
 }
 
-function encodeInstruction<K extends OpName>({ op, attrs, inputs, outputs, workspace }: Instruction<K>): number[] {
+function encodeInstruction<K extends OpName>(words: number[], instruction: Instruction<K>): void {
+  const { op, attrs, inputs, outputs, workspace } = instruction;
   const numbers = nativeLowering[op].attrs(attrs, inputs);
-  const operands = [...inputs, ...outputs, workspace];
-  return [
-    OPERATORS.indexOf(op),
-    inputs.length,
-    outputs.length,
-    numbers.length,
-    ...numbers,
-    ...operands.flatMap(encodeOperand),
-  ];
+  words.push(OPCODES.get(op)!, inputs.length, outputs.length, numbers.length, ...numbers);
+  for (const input of inputs) encodeOperand(words, input);
+  for (const output of outputs) encodeOperand(words, output);
+  encodeOperand(words, workspace);
 }
 
 /** The plan's instructions as numbers, for the addon's `load`. */
 export function encodeProgram(plan: Plan): Float64Array {
-  return Float64Array.from(plan.instructions.flatMap((instruction) => encodeInstruction(instruction)));
+  const words: number[] = [];
+  for (const instruction of plan.instructions) encodeInstruction(words, instruction);
+  return new Float64Array(words);
 }

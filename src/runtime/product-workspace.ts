@@ -8,8 +8,12 @@ import type { TensorType } from '../tensor/shape-rules.ts';
 
 type Types = readonly (TensorType | null)[];
 
-/** Columns and depth (words of 4 bytes) that are multiplied at a time, as chunk_columns and window_words in matrix-product.cpp. */
+/**
+ * Columns, rows that are not consecutive in memory, and depth (words of 4 bytes) that are multiplied at a time, as chunk_columns, chunk_rows
+ * and window_words in matrix-product.cpp.
+ */
 const CHUNK_COLUMNS = 1008;
+const CHUNK_ROWS = 2048;
 const WINDOW_WORDS = 1024;
 
 /** Packed at a time at most where few rows are multiplied along the whole depth; no fewer columns than the second. */
@@ -31,14 +35,20 @@ export function matmulBytes([a, b, addend]: Types, [out]: Types, attrs: OpAttrs[
   const words = precision === 'bf16' ? Math.ceil(depth! / 2) : depth!;
   const deep = rows! > PANEL_ROWS && words > WINDOW_WORDS;
   const sums = deep && (addend || out!.dtype !== 'f32') ? rows! * CHUNK_COLUMNS * 4 : 0;
-  return (isPanel(b!.dtype) ? 0 : packedBytes(rows!, columns, words)) + sums;
+  const strips = transposeA ? stripBytes(Math.min(rows!, CHUNK_ROWS), deep ? WINDOW_WORDS : words) : 0;
+  return (isPanel(b!.dtype) ? 0 : packedBytes(rows!, columns, words)) + strips + sums;
 }
 
 /** Room to pack the columns of one chunk over one window of the depth. */
 function packedBytes(rows: number, columns: number, words: number): number {
-  const room = (most: number, depth: number): number => byteLength('panel_f32', [Math.min(most, columns), depth]);
+  const room = (most: number, depth: number): number => stripBytes(Math.min(most, columns), depth);
   if (rows > PANEL_ROWS) return room(CHUNK_COLUMNS, Math.min(words, WINDOW_WORDS));
   return Math.min(room(CHUNK_COLUMNS, words), Math.max(FEW_ROWS_CHUNK_BYTES, room(FEW_ROWS_COLUMNS, words)));
+}
+
+/** Room to pack lines of this many words: the kernel makes their number odd. */
+function stripBytes(lines: number, words: number): number {
+  return byteLength('panel_f32', [lines, words + 1]);
 }
 
 /** Rows whose logits exist at a time: even, as bf16 products go in pairs of tokens. */
@@ -54,13 +64,26 @@ export function tokenLogProbsBytes([x, weight]: Types, precision: Precision): nu
   return sumOfPieces([...lossPieces(x!, weight!), weightBytes(V, D, precision)]);
 }
 
-/** Scratch memory of tokenLogProbsGrad: also the gradient of the chosen rows, these rows packed, and the weight packed both ways. */
+/** Scratch memory of tokenLogProbsGrad: also the gradient of the chosen rows, both operands of their product packed, and the weight packed both ways. */
 export function tokenLogProbsGradBytes([, x, weight]: Types, precision: Precision): number {
   const [V, D] = weight!.shape as [number, number];
   const rows = logitRows(x!, weight!);
   const packed = Math.max(weightBytes(V, D, precision), weightBytes(D, V, precision));
-  const packedRows = byteLength(`panel_${precision}`, [D, rows]);
-  return sumOfPieces([...lossPieces(x!, weight!), rows * D * 4, packedRows, packed, packed]);
+  return sumOfPieces([
+    ...lossPieces(x!, weight!),
+    rows * D * 4,
+    gradOperandBytes(x!, weight!, precision),
+    packed,
+    packed,
+  ]);
+}
+
+/** Room to pack both operands of the product that gives the weight's gradient. */
+export function gradOperandBytes(x: TensorType, weight: TensorType, precision: Precision): number {
+  const [V, D] = weight.shape as [number, number];
+  const rows = logitRows(x, weight);
+  const bytes = (lines: number): number => stripBytes(lines, precision === 'bf16' ? rows / 2 : rows);
+  return bytes(Math.min(D, CHUNK_COLUMNS)) + bytes(Math.min(V, CHUNK_ROWS));
 }
 
 /** What both cut from their workspace first: the number of chosen rows, which they are, their x, their logits. */

@@ -23,7 +23,8 @@ export function logitsCommand(io: CommandIo): Command {
     .requiredOption('--ids <ids>', 'token ids, separated by commas')
     .requiredOption('--out <file>', 'file for the tensor "logits", float32 [tokens, vocab]')
     .option('--json', 'print one JSON value on stdout');
-  return addModelFlags(command).action((flags: Flags) => run(flags, io));
+  // Exact by default, whatever the type the weights were saved in: the numbers are compared with others.
+  return addModelFlags(command, 'f32').action((flags: Flags) => run(flags, io));
 }
 
 async function run(flags: Flags, io: CommandIo): Promise<void> {

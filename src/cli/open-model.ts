@@ -27,12 +27,12 @@ export interface ModelFlags {
 }
 
 /** Adds --precision, --kv, --context and --backend. */
-export function addModelFlags(command: Command): Command {
+export function addModelFlags(command: Command, precision: 'auto' | WeightType = 'auto'): Command {
   return command
     .option(
       '--precision <type>',
       `type of the weights: ${WEIGHT_TYPES.join(', ')}, or auto: as they were saved`,
-      'auto',
+      precision,
     )
     .option(
       '--kv <type>',

@@ -9,6 +9,7 @@ const LONGEST_DELAY_MS = 10;
 /** A shared machine may take the processor away from anyone for longer; then even an idle process has late timers, and a try tells nothing. */
 const QUIET_MS = 3;
 const TRIES = 4;
+const HUNG_AFTER_MS = 300_000;
 const CHILD = fileURLToPath(new URL('../../test/event-loop-lateness.ts', import.meta.url));
 
 interface Lateness {
@@ -17,7 +18,9 @@ interface Lateness {
 }
 
 async function measure(): Promise<{ busy: Lateness; idle: Lateness }> {
-  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', CHILD]);
+  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', CHILD], {
+    timeout: HUNG_AFTER_MS,
+  });
   return JSON.parse(stdout) as { busy: Lateness; idle: Lateness };
 }
 

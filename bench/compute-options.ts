@@ -15,7 +15,7 @@ import { type Limits, measureLimits } from './limits.ts';
 import { LineProcess } from './line-process.ts';
 import { machine, renderMachine } from './machine.ts';
 import { peerScript, peersPython } from './peers/python.ts';
-import { GEMM_FLOPS, PREFILL_TOKENS, TOKEN_WEIGHTS } from './shape-1b.ts';
+import { EXTENTS, type Extent, GEMM_FLOPS, PREFILL_TOKENS, TOKEN_WEIGHTS } from './shape-1b.ts';
 
 const WORK = ['decode', 'prefill', 'gemm'] as const;
 type Work = (typeof WORK)[number];
@@ -33,25 +33,28 @@ interface Option {
 const here = (file: string) => path.join(import.meta.dirname, file);
 const python = (...args: string[]) => execFileSync(peersPython(), args, { stdio: ['ignore', 'ignore', 'inherit'] });
 
-/** llama.cpp on weights of a type; layers that are alike stand for the rest, so that wide types need less memory. */
-function llama(type: string, numLayers: number, work: readonly Work[]): Option {
+function sizes(extent: Extent): string[] {
+  const { numLayers, vocabSize } = EXTENTS[extent];
+  return ['--layers', String(numLayers), '--vocab', String(vocabSize)];
+}
+
+/** llama.cpp on weights of a type. */
+function llama(type: string, extent: Extent, work: readonly Work[]): Option {
   const file = `${type}.gguf`;
   return {
     label: `llama.cpp (node-llama-cpp), ${type}`,
     work,
     prepare: (folder) =>
-      void python(peerScript('write_gguf.py'), path.join(folder, file), '--type', type, '--layers', String(numLayers)),
-    processes: (folder, threads) => [
-      [here('peers/llama-contender.ts'), path.join(folder, file), String(numLayers), threads],
-    ],
+      void python(peerScript('write_gguf.py'), path.join(folder, file), '--type', type, ...sizes(extent)),
+    processes: (folder, threads) => [[here('peers/llama-contender.ts'), path.join(folder, file), extent, threads]],
   };
 }
 
-function own(weightType: string, numLayers: number, work: readonly Work[]): Option {
+function own(weightType: string, extent: Extent, work: readonly Work[]): Option {
   return {
     label: `own kernels, ${weightType}`,
     work,
-    processes: (_, threads) => [[here('cria-contender.ts'), weightType, String(numLayers), threads]],
+    processes: (_, threads) => [[here('cria-contender.ts'), weightType, extent, threads]],
   };
 }
 
@@ -66,9 +69,9 @@ function script(kind: string, label: string): Option {
 }
 
 const OPTIONS: Readonly<Record<string, Option>> = {
-  'llama-q4': llama('q4_0', 16, ['decode', 'prefill']),
-  'llama-f32': llama('f32', 4, WORK),
-  'llama-bf16': llama('bf16', 4, WORK),
+  'llama-q4': llama('q4_0', 'whole', ['decode', 'prefill']),
+  'llama-f32': llama('f32', 'part', WORK),
+  'llama-bf16': llama('bf16', 'part', WORK),
   onnx: {
     label: 'onnxruntime-node, int4 MatMulNBits, f32 product',
     work: ['decode', 'prefill', 'gemm'],
@@ -77,9 +80,9 @@ const OPTIONS: Readonly<Record<string, Option>> = {
   },
   wasm: script('wasm', 'WASM SIMD128, int4 and f32'),
   script: script('script', 'plain JavaScript, f32'),
-  q4: own('q4', 16, ['decode', 'prefill']),
-  f32: own('f32', 4, WORK),
-  bf16: own('bf16', 4, WORK),
+  q4: own('q4', 'whole', ['decode', 'prefill']),
+  f32: own('f32', 'part', WORK),
+  bf16: own('bf16', 'part', WORK),
 };
 
 /** Fastest and median seconds of an option on each kind of work. */
@@ -104,10 +107,20 @@ async function measureAll(names: readonly string[], threads: number, rounds: num
   const figures = new Map<string, Partial<Record<Work, { min: number; median: number }>>>();
   const started = new Map<string, LineProcess[]>();
   try {
-    for (const name of names) started.set(name, start(name, folder, threads));
+    for (const name of names) {
+      console.error(`preparing ${name}`);
+      started.set(name, start(name, folder, threads));
+    }
     for (const work of WORK) {
       const able = names.filter((name) => OPTIONS[name]!.work.includes(work));
-      const contenders = able.map((name) => ({ name, measure: () => measureTogether(started.get(name)!, work) }));
+      const contenders = able.map((name) => ({
+        name,
+        measure: async () => {
+          const sample = await measureTogether(started.get(name)!, work);
+          console.error(`${work} ${name}: ${sample.seconds.toPrecision(3)} s`);
+          return sample;
+        },
+      }));
       for (const { name, minSeconds, medianSeconds } of await interleave(contenders, { rounds, pauseMs: 100 }))
         figures.set(name, { ...figures.get(name), [work]: { min: minSeconds, median: medianSeconds } });
     }

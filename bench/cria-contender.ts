@@ -1,7 +1,7 @@
 /**
- * Our kernels as a contender of bench/compute-options.ts: `node --import tsx cria-contender.ts f32|bf16|q8|q4 LAYERS THREADS`, then lines
+ * Our kernels as a contender of bench/compute-options.ts: `node --import tsx cria-contender.ts f32|bf16|q8|q4 whole|part THREADS`, then lines
  * `decode` and `prefill` (seconds of one and of 512 tokens of Llama 3.2 1B, through the engine) and, for f32 and bf16, `gemm` (seconds of
- * 512 x 2048 x 2048). A model with fewer layers stands for the whole in proportion to its weights.
+ * 512 x 2048 x 2048). The second argument is the extent of the model, see shape-1b.ts.
  */
 import { measureGeneration } from '../src/cli/measure-generation.ts';
 import { randomModel } from '../src/infer/model.ts';
@@ -15,7 +15,7 @@ import type { Precision } from '../src/tensor/operators.ts';
 import { assign, linear } from '../src/tensor/ops.ts';
 import { timed } from './interleave.ts';
 import { serveLines } from './serve-lines.ts';
-import { CONFIG_1B, GEMM, PREFILL_TOKENS, TOKEN_WEIGHTS, weightsOfToken } from './shape-1b.ts';
+import { CONFIG_1B, decodeScale, EXTENTS, type Extent, GEMM, PREFILL_TOKENS, prefillScale } from './shape-1b.ts';
 
 // As the peers: a short prompt, then enough tokens to time.
 const DECODE = { promptTokens: 8, genTokens: 18, concurrency: 1 };
@@ -37,9 +37,9 @@ function matrixProduct(backend: Backend, precision: Precision): Executable {
 }
 
 const weightType = process.argv[2] as WeightType;
-const [numLayers, threads] = [Number(process.argv[3]), Number(process.argv[4])];
+const [extent, threads] = [process.argv[3] as Extent, Number(process.argv[4])];
 const backend = createNativeBackend({ threads });
-const model = randomModel({ ...CONFIG_1B, numLayers }, backend, {
+const model = randomModel({ ...CONFIG_1B, ...EXTENTS[extent] }, backend, {
   weightType,
   kvType: weightType === 'f32' ? 'f32' : 'f16', // llama.cpp's default is f16
   contextLength: PREFILL_TOKENS + PREFILL.genTokens,
@@ -50,11 +50,11 @@ const product = matrixProduct(backend, precisionOf(weightType));
 await serveLines({
   decode: async () => {
     const { decodeTps } = await measureGeneration(model, DECODE);
-    return { seconds: TOKEN_WEIGHTS / weightsOfToken(numLayers) / decodeTps };
+    return { seconds: decodeScale(extent) / decodeTps };
   },
   prefill: async () => {
     const { prefillTps } = await measureGeneration(model, PREFILL);
-    return { seconds: ((PREFILL_TOKENS / prefillTps) * CONFIG_1B.numLayers) / numLayers };
+    return { seconds: (prefillScale(extent) * PREFILL_TOKENS) / prefillTps };
   },
   gemm: () => timed(() => product.run({})),
 });

@@ -1,7 +1,7 @@
 /**
  * The work that ways to compute are compared by: the products of one token, and of a prompt, in Llama 3.2 1B, and one product of matrices.
  */
-import { llamaWeightShapes } from '../src/model/config.ts';
+import { type LlamaConfig, llamaWeightShapes } from '../src/model/config.ts';
 import { sizeConfig } from '../src/model/sizes.ts';
 import { numValues } from '../src/tensor/dtype.ts';
 
@@ -10,18 +10,33 @@ export const PREFILL_TOKENS = 512;
 
 /** Weights in the matrices of one layer. */
 export const LAYER_WEIGHTS = layerWeights();
-const OUTPUT_WEIGHTS = CONFIG_1B.vocabSize * CONFIG_1B.dim;
 
 /** Weights that the products of one token read. */
-export const TOKEN_WEIGHTS = weightsOfToken(CONFIG_1B.numLayers);
+export const TOKEN_WEIGHTS = weightsOfToken(CONFIG_1B);
 
 /** The product of matrices: c [M, N], K terms a sum. */
 export const GEMM = { m: PREFILL_TOKENS, n: 2048, k: 2048 };
 export const GEMM_FLOPS = 2 * GEMM.m * GEMM.n * GEMM.k;
 
-/** Weights that the products of one token read in a model of this shape with fewer layers. */
-export function weightsOfToken(numLayers: number): number {
-  return numLayers * LAYER_WEIGHTS + OUTPUT_WEIGHTS;
+/** How much of the model is measured: wide weights take much memory and disk, so a part that no cache holds stands for the whole. */
+export const EXTENTS = {
+  whole: { numLayers: CONFIG_1B.numLayers, vocabSize: CONFIG_1B.vocabSize },
+  part: { numLayers: 4, vocabSize: 16_384 },
+} as const;
+export type Extent = keyof typeof EXTENTS;
+
+/** What the time of one token is multiplied by: weights of the whole model over weights of the part. */
+export function decodeScale(extent: Extent): number {
+  return TOKEN_WEIGHTS / weightsOfToken(EXTENTS[extent]);
+}
+
+/** What the time of a prompt is multiplied by: logits of a prompt are computed for its last token only. */
+export function prefillScale(extent: Extent): number {
+  return CONFIG_1B.numLayers / EXTENTS[extent].numLayers;
+}
+
+function weightsOfToken({ numLayers, vocabSize }: Pick<LlamaConfig, 'numLayers' | 'vocabSize'>): number {
+  return numLayers * LAYER_WEIGHTS + vocabSize * CONFIG_1B.dim;
 }
 
 function layerWeights(): number {

@@ -1,11 +1,11 @@
 /**
- * llama.cpp through node-llama-cpp as a contender: `node --import tsx llama-contender.ts MODEL.gguf LAYERS THREADS`, then lines `decode`
- * and `prefill` (seconds of one and of 512 tokens of Llama 3.2 1B) and `gemm` (seconds of 512 x 2048 x 2048, as part of a prompt). A file
- * with fewer layers stands for the whole in proportion to its weights.
+ * llama.cpp through node-llama-cpp as a contender: `node --import tsx llama-contender.ts MODEL.gguf whole|part THREADS`, then lines `decode`
+ * and `prefill` (seconds of one and of 512 tokens of Llama 3.2 1B) and `gemm` (seconds of 512 x 2048 x 2048, as part of a prompt). The
+ * second argument is the extent of the file, see shape-1b.ts.
  */
 import { type Sample, timed } from '../interleave.ts';
 import { serveLines } from '../serve-lines.ts';
-import { CONFIG_1B, GEMM, LAYER_WEIGHTS, PREFILL_TOKENS, TOKEN_WEIGHTS, weightsOfToken } from '../shape-1b.ts';
+import { decodeScale, EXTENTS, type Extent, GEMM, LAYER_WEIGHTS, PREFILL_TOKENS, prefillScale } from '../shape-1b.ts';
 import { loadPeer } from './load-peer.ts';
 
 interface Sequence {
@@ -26,13 +26,13 @@ interface LlamaCpp {
 
 const DECODE_TOKENS = 16;
 
-const [modelPath, numLayers, threads] = [process.argv[2]!, Number(process.argv[3]), Number(process.argv[4])];
+const [modelPath, extent, threads] = [process.argv[2]!, process.argv[3] as Extent, Number(process.argv[4])];
 const { getLlama } = await loadPeer<LlamaCpp>('node-llama-cpp');
 const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'disabled', maxThreads: threads });
 const model = await llama.loadModel({ modelPath });
 const context = await model.createContext({ contextSize: 1024, batchSize: PREFILL_TOKENS, threads });
 const sequence = context.getSequence();
-const tokens = (length: number) => Array.from({ length }, (_, i) => 1000 + ((i * 7919) % 100_000));
+const tokens = (length: number) => Array.from({ length }, (_, i) => 1000 + ((i * 7919) % 10_000));
 
 /** Seconds of a prompt, scaled. */
 async function prefill(scale: number): Promise<Sample> {
@@ -53,9 +53,10 @@ async function decode(scale: number): Promise<Sample> {
   return { seconds: (seconds / DECODE_TOKENS) * scale };
 }
 
+const layersWeights = EXTENTS[extent].numLayers * LAYER_WEIGHTS;
 await serveLines({
-  decode: () => decode(TOKEN_WEIGHTS / weightsOfToken(numLayers)),
-  prefill: () => prefill(CONFIG_1B.numLayers / numLayers),
-  gemm: () => prefill((GEMM.n * GEMM.k) / (numLayers * LAYER_WEIGHTS)),
+  decode: () => decode(decodeScale(extent)),
+  prefill: () => prefill(prefillScale(extent)),
+  gemm: () => prefill((GEMM.n * GEMM.k) / layersWeights),
 });
 process.exit(0); // the addon keeps the event loop alive

@@ -5,7 +5,7 @@ import argparse
 import gguf
 import numpy as np
 
-DIM, HEADS, KV_HEADS, FFN, VOCAB = 2048, 32, 8, 8192, 128_256
+DIM, HEADS, KV_HEADS, FFN = 2048, 32, 8, 8192
 HEAD_DIM = DIM // HEADS
 PATTERN_BLOCKS = 1 << 16  # random blocks that are repeated to fill a tensor
 Q4_0_VALUES, Q4_0_BYTES = 32, 18
@@ -40,6 +40,7 @@ def main():
     parser.add_argument("out")
     parser.add_argument("--type", choices=TYPES, default="q4_0")
     parser.add_argument("--layers", type=int, default=16)
+    parser.add_argument("--vocab", type=int, default=128_256)
     args = parser.parse_args()
     make, tensor_type, file_type = TYPES[args.type]
     rng = np.random.default_rng(0)
@@ -53,12 +54,12 @@ def main():
     writer.add_rope_dimension_count(HEAD_DIM)
     writer.add_rope_freq_base(500_000.0)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(VOCAB)
+    writer.add_vocab_size(args.vocab)
     writer.add_file_type(file_type)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("llama-bpe")
-    writer.add_token_list([f"t{i}" for i in range(VOCAB)])
-    writer.add_token_types([gguf.TokenType.NORMAL] * VOCAB)
+    writer.add_token_list([f"t{i}" for i in range(args.vocab)])
+    writer.add_token_types([gguf.TokenType.NORMAL] * args.vocab)
     writer.add_token_merges(["t 1"])
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(1)
@@ -69,7 +70,7 @@ def main():
     def vector(name):
         writer.add_tensor(name, np.ones(DIM, np.float32))
 
-    matrix("token_embd.weight", VOCAB, DIM)
+    matrix("token_embd.weight", args.vocab, DIM)
     vector("output_norm.weight")
     for i in range(args.layers):
         vector(f"blk.{i}.attn_norm.weight")

@@ -17,6 +17,7 @@ const LAYERS = [
   'data',
   'optim',
   'infer',
+  'constrain',
   'eval',
   'train',
   'distributed',

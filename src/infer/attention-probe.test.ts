@@ -72,7 +72,8 @@ function forward(ids: readonly number[]): { patterns: number[][][][]; logits: Fl
       });
       for (const [row, shares] of heads[head].entries())
         for (const [column, share] of shares.entries())
-          for (let e = 0; e < headDim; e++) mixed[row]![qStart + e]! += share * v[column]![kvStart + e]!;
+          for (let e = 0; e < headDim; e++)
+            mixed[row]![qStart + e] = mixed[row]![qStart + e]! + share * v[column]![kvStart + e]!;
     }
     patterns.push(heads);
     const [w1, w2, w3] = [

@@ -1,0 +1,159 @@
+/**
+ * Routes that let the page look into a model and its tokenizer: sizes, tokens of a text or conversation, merge steps, the next-token
+ * distribution, attention patterns. Knows nothing of how models are loaded and kept.
+ */
+import { Hono } from 'hono';
+import { z } from 'zod';
+import { attentionPattern } from '../infer/attention-probe.ts';
+import { kvBytesPerToken } from '../infer/kv-cache.ts';
+import type { InferenceModel } from '../infer/model.ts';
+import { nextTokens } from '../infer/next-token-probe.ts';
+import type { ChatFormat } from '../tokenizer/chat-message.ts';
+import { mergeSteps } from '../tokenizer/merge-steps.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { RequestError } from '../util/errors.ts';
+
+/** What there is to look into. */
+export interface InsideModel {
+  readonly tokenizer: Tokenizer;
+  /** Null for a model that was not trained on conversations. */
+  readonly chatFormat: ChatFormat | null;
+  readonly model: InferenceModel;
+}
+
+/** Runs `work` on a model by name, loading it first if need be, and keeps it loaded meanwhile. */
+export type UseModel = <T>(name: string, work: (model: InsideModel) => T | Promise<T>) => Promise<T>;
+
+/** Most tokens of a text whose attention is shown: a picture of more cannot be read. */
+export const MAX_PATTERN_TOKENS = 256;
+/** Longest word whose merges are shown; their number grows with its length, and each step lists what is left. */
+const MAX_MERGE_CHARS = 400;
+const MAX_TEXT_CHARS = 200_000;
+
+const text = z.string().max(MAX_TEXT_CHARS);
+const named = { model: z.string() };
+
+const messageSchema = z.object({ role: z.enum(['system', 'user', 'assistant']), content: text });
+
+const tokensRequest = z.union([
+  z.strictObject({ ...named, text, special: z.boolean().default(false), bos: z.boolean().default(false) }),
+  z.strictObject({
+    ...named,
+    messages: z.array(messageSchema).min(1).max(1000),
+    generation_prompt: z.boolean().default(true),
+  }),
+]);
+const mergesRequest = z.strictObject({ ...named, text: z.string().max(MAX_MERGE_CHARS) });
+const nextRequest = z.strictObject({ ...named, text, count: z.number().int().min(1).max(100).default(20) });
+const attentionRequest = z.strictObject({ ...named, text, layer: z.number().int(), head: z.number().int() });
+
+/** The routes under /inside; errors are thrown for the app to answer. */
+export function insideRoutes(useModel: UseModel): Hono {
+  const app = new Hono();
+  app.get('/inside/model', async (c) => c.json(await useModel(c.req.query('model') ?? '', describe)));
+  route(app, 'tokens', tokensRequest, useModel, tokensOf);
+  route(app, 'merges', mergesRequest, useModel, (request, { tokenizer }) => mergesOf(request.text, tokenizer));
+  route(app, 'next', nextRequest, useModel, nextOf);
+  route(app, 'attention', attentionRequest, useModel, attentionOf);
+  return app;
+}
+
+function route<T extends { model: string }>(
+  app: Hono,
+  name: string,
+  schema: z.ZodType<T>,
+  useModel: UseModel,
+  answer: (request: T, model: InsideModel) => object | Promise<object>,
+): void {
+  app.post(`/inside/${name}`, async (c) => {
+    const body: unknown = await c.req.json().catch(() => {
+      throw new RequestError(400, 'the body is not valid JSON; send an object');
+    });
+    const { data, error } = schema.safeParse(body);
+    if (error) throw new RequestError(400, z.prettifyError(error));
+    return c.json(await useModel(data.model, (model) => answer(data, model)));
+  });
+}
+
+function describe({ tokenizer, chatFormat, model }: InsideModel): object {
+  const { config, contextLength, kvType, weightForm } = model;
+  return {
+    is_chat: chatFormat !== null,
+    context_length: contextLength,
+    config,
+    weight_type: weightForm,
+    kv_type: kvType,
+    kv_bytes_per_token: kvBytesPerToken(config, kvType),
+    vocab_size: tokenizer.vocabSize,
+    special_tokens: [...tokenizer.specialTokens].map(([content, id]) => ({ id, text: content })),
+    adds_bos: tokenizer.roles.addsBos,
+  };
+}
+
+/** A token as the page shows it. */
+function shownToken(tokenizer: Tokenizer, id: number, more: object = {}): object {
+  return Object.assign({ id, bytes: [...tokenizer.tokenBytes(id)], special: tokenizer.isSpecial(id) }, more);
+}
+
+function tokensOf(request: z.infer<typeof tokensRequest>, { tokenizer, chatFormat }: InsideModel): object {
+  if ('text' in request) {
+    const { ids, starts, ends } = tokenizer.encodeWithOffsets(request.text, {
+      allowSpecial: request.special,
+      bos: request.bos && tokenizer.bosId !== null,
+    });
+    return { tokens: ids.map((id, i) => shownToken(tokenizer, id, { start: starts[i]!, end: ends[i]! })) };
+  }
+  if (chatFormat === null) {
+    throw new RequestError(400, 'this model has no chat template; look at plain text instead');
+  }
+  const options = { addGenerationPrompt: request.generation_prompt };
+  const ids = chatFormat.encode(request.messages, options);
+  return { tokens: ids.map((id) => shownToken(tokenizer, id)), rendered: chatFormat.render(request.messages, options) };
+}
+
+function mergesOf(word: string, tokenizer: Tokenizer): object {
+  const token = (id: number) => shownToken(tokenizer, id);
+  const pieces = mergeSteps(tokenizer.model, word).map(({ text: piece, symbols, steps, ids }) => ({
+    text: piece,
+    symbols: symbols.map(token),
+    steps: steps.map(({ at, rank, ids: after }) => ({ at, rank, tokens: after.map(token) })),
+    tokens: ids.map(token),
+  }));
+  return { pieces };
+}
+
+/** Ids of a text as the model is given it: with its beginning-of-text token if it was trained with one. */
+function promptIds(prompt: string, { tokenizer }: InsideModel): number[] {
+  const ids = tokenizer.encode(prompt, { bos: tokenizer.roles.addsBos, allowSpecial: true });
+  if (ids.length > 0) return ids;
+  if (tokenizer.bosId !== null) return [tokenizer.bosId];
+  throw new RequestError(400, 'the text is empty; type something');
+}
+
+async function nextOf(request: z.infer<typeof nextRequest>, inside: InsideModel): Promise<object> {
+  const ids = promptIds(request.text, inside);
+  const { candidates, entropyBits } = await nextTokens(inside.model, ids, request.count);
+  return {
+    prompt_tokens: ids.length,
+    entropy_bits: entropyBits,
+    candidates: candidates.map(({ id, probability }) => shownToken(inside.tokenizer, id, { probability })),
+  };
+}
+
+const PATTERN_DECIMALS = 1e4; // finer than a shade of colour
+
+async function attentionOf(request: z.infer<typeof attentionRequest>, inside: InsideModel): Promise<object> {
+  const ids = promptIds(request.text, inside);
+  if (ids.length > MAX_PATTERN_TOKENS) {
+    throw new RequestError(
+      400,
+      `attention is shown for up to ${MAX_PATTERN_TOKENS} tokens, this text has ${ids.length}; shorten it`,
+    );
+  }
+  const pattern = await attentionPattern(inside.model, ids, request);
+  const rows = ids.map((_, row) => {
+    const shares = pattern.subarray(row * ids.length, row * ids.length + row + 1); // what comes later is not attended to
+    return Array.from(shares, (share) => Math.round(share * PATTERN_DECIMALS) / PATTERN_DECIMALS);
+  });
+  return { tokens: ids.map((id) => shownToken(inside.tokenizer, id)), rows };
+}

@@ -15,6 +15,7 @@ import {
   writeFolderTokenizer,
 } from './convert-tokenizer.ts';
 import { encodeFromF32 } from './encode-f32.ts';
+import { encodePool } from './encode-pool.ts';
 import { decodeToF32 } from './decode-f32.ts';
 import type { GgufCheckpoint } from './gguf-checkpoint.ts';
 import type { GgufValue } from './gguf-header.ts';
@@ -58,7 +59,12 @@ export async function convertCheckpoint(
   const model = { config: checkpoint.config, weights, tokenIds: tokenIdsOf(checkpoint, tokenizer) };
   if (options.to === 'gguf') {
     const metadata = await ggufMetadata(checkpoint, tokenizer);
-    await writeGgufModel(out, model, { type: type as GgufTypeName, metadata });
+    const pool = encodePool();
+    try {
+      await writeGgufModel(out, model, { type: type as GgufTypeName, metadata, encode: pool.encode });
+    } finally {
+      await pool.close();
+    }
     return { type, hasTokenizer: metadata.has('tokenizer.ggml.model') };
   }
   const format = options.to;

@@ -85,11 +85,12 @@ function take(cursor: Cursor, length: number): number {
 
 const u32 = (c: Cursor): number => c.bytes.readUInt32LE(take(c, 4));
 
-/** A 64-bit count or size, refused beyond `limit`. */
+/** A 64-bit count or size, refused beyond `limit` (at most 2^53, so that the sum below is exact where it counts). */
 function readCount(cursor: Cursor, limit: number, what: string): number {
-  const count = cursor.bytes.readBigUInt64LE(take(cursor, 8));
-  if (count > BigInt(limit)) fail(cursor, `claims ${count} ${what}, at most ${limit} can be`);
-  return Number(count);
+  const start = take(cursor, 8);
+  const count = cursor.bytes.readUInt32LE(start) + cursor.bytes.readUInt32LE(start + 4) * 2 ** 32;
+  if (count > limit) fail(cursor, `claims ${cursor.bytes.readBigUInt64LE(start)} ${what}, at most ${limit} can be`);
+  return count;
 }
 
 function readString(cursor: Cursor, maxBytes: number): string {

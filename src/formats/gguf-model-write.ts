@@ -7,8 +7,7 @@ import { ggufConfigMetadata, ROPE_FACTORS_TENSOR, ropeFactors } from './gguf-con
 import type { GgufValue } from './gguf-header.ts';
 import { GGUF_TYPE_ROWS, ggufTensorType, type GgufTypeName } from './gguf-types.ts';
 import { writeGguf, type GgufTensorToWrite } from './gguf-write.ts';
-import type { StoredDType } from './stored-dtype.ts';
-import { streamTensor } from './stream-tensor.ts';
+import { streamTensor, type Encode } from './stream-tensor.ts';
 import type { TensorSource } from './tensor-source.ts';
 import { weightName } from './weight-names.ts';
 
@@ -16,8 +15,8 @@ export interface GgufWriteOptions {
   readonly type: GgufTypeName;
   /** Further metadata: `general.name`, everything under `tokenizer.`. Keys that follow from the model are set here. */
   readonly metadata: ReadonlyMap<string, GgufValue>;
-  /** Told before each tensor; for progress. */
-  readonly onTensor?: (name: string, dtype: StoredDType) => void;
+  /** How float32 becomes the stored type; by default on this thread. */
+  readonly encode?: Encode;
 }
 
 /** Creates or replaces the file `path`. */
@@ -37,10 +36,7 @@ export async function writeGgufModel(
     const name = weightName(metaName, 'gguf');
     invariant(name !== null, `internal: no GGUF name for ${metaName}`);
     const dtype = ggufTensorType(options.type, metaName, shape.at(-1)!, config);
-    const chunks = () => {
-      options.onTensor?.(name, dtype);
-      return streamTensor(weights, metaName, dtype);
-    };
+    const chunks = () => streamTensor(weights, metaName, dtype, options.encode);
     return { name, dtype, shape, chunks };
   });
   if (config.ropeScaling !== null) {

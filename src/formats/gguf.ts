@@ -16,7 +16,7 @@ export interface GgufSource extends TensorSource {
   readonly metadata: ReadonlyMap<string, GgufValue>;
 }
 
-const FIRST_READ_BYTES = 2 ** 22;
+const FIRST_READ_BYTES = 2 ** 24; // holds the header of a Llama 3 file
 const MAX_HEADER_BYTES = 2 ** 28; // the vocabulary is in it: 8 MB for Llama 3
 
 const DTYPE_OF_NUMBER: ReadonlyMap<number, StoredDType> = new Map(

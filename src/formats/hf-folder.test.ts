@@ -4,11 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { llamaConfigFromHf } from './hf-config.ts';
-import { openHfFolder } from './hf-folder.ts';
+import { openHfFolder, openHfWeights } from './hf-folder.ts';
 import { writeHfFolder } from './hf-write.ts';
 import { openSafetensors } from './safetensors.ts';
 import { tensorInMemory, writeSafetensors } from './safetensors-write.ts';
 import { readTensorBytes, readTensorF32 } from './tensor-source.ts';
+import { writeTorchFile } from './torch-write.ts';
 import { assertSameTensors, FIXTURES, openToyWeights, TOY_CONFIG } from './toy-test-support.ts';
 
 let folder = '';
@@ -60,6 +61,20 @@ describe('openHfFolder', () => {
       assert.deepEqual(part, whole.slice(first * 64, (first + rows) * 64));
     }
     await checkpoint.close();
+  });
+
+  it('reads folders from before safetensors', async () => {
+    const toy = await openHfWeights(`${FIXTURES}/toy-hf`);
+    const tensors = [];
+    for (const [name, { shape }] of toy.tensors) {
+      tensors.push(tensorInMemory(name, 'BF16', shape, await readTensorBytes(toy, name)));
+    }
+    const old = await mkdtemp(join(folder, 'old-'));
+    await cp(`${FIXTURES}/toy-hf/config.json`, join(old, 'config.json'));
+    await writeTorchFile(join(old, 'pytorch_model.bin'), tensors);
+    const [checkpoint, expected] = [await openHfFolder(old), await openToyWeights()];
+    await assertSameTensors(checkpoint.weights, expected);
+    await Promise.all([checkpoint.close(), expected.close(), toy.close()]);
   });
 
   it('refuses shard names that leave the folder', async () => {

@@ -14,6 +14,7 @@ import { llamaConfigFromHf, tokenIdsFromHf, type TokenIds } from './hf-config.ts
 import { renamedSource, type RenamedTensor } from './renamed-source.ts';
 import { openSafetensors } from './safetensors.ts';
 import { quoted, type TensorSource } from './tensor-source.ts';
+import { openTorchFile } from './torch-file.ts';
 import { metaWeightName, weightName } from './weight-names.ts';
 
 const CONFIG_BOUNDS = { maxDepth: 32, maxItems: 1_000_000 };
@@ -24,6 +25,12 @@ const MAX_SHARDS = 1000;
 
 export const HF_SINGLE_FILE = 'model.safetensors';
 export const HF_INDEX_FILE = 'model.safetensors.index.json';
+
+const WEIGHT_FILES = [
+  { single: HF_SINGLE_FILE, index: HF_INDEX_FILE, open: openSafetensors },
+  // Folders from before safetensors, Llama 2's for instance.
+  { single: 'pytorch_model.bin', index: 'pytorch_model.bin.index.json', open: openTorchFile },
+] as const;
 
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
 
@@ -57,14 +64,18 @@ async function readTokenIds(folder: string, config: unknown, configPath: string)
 
 /** The tensors of a folder as they are stored, from one file or all shards of its index. */
 export async function openHfWeights(folder: string): Promise<TensorSource> {
-  const indexPath = join(folder, HF_INDEX_FILE);
-  if (await exists(indexPath)) return openShards(folder, indexPath);
-  const single = join(folder, HF_SINGLE_FILE);
-  if (await exists(single)) return openSafetensors(single);
+  for (const { single, index, open } of WEIGHT_FILES) {
+    if (await exists(join(folder, index))) return openShards(folder, join(folder, index), open);
+    if (await exists(join(folder, single))) return open(join(folder, single));
+  }
   throw new FormatError(`${folder}: has neither ${HF_SINGLE_FILE} nor ${HF_INDEX_FILE}`);
 }
 
-async function openShards(folder: string, indexPath: string): Promise<TensorSource> {
+async function openShards(
+  folder: string,
+  indexPath: string,
+  open: (path: string) => Promise<TensorSource>,
+): Promise<TensorSource> {
   const index = checkSchema(
     indexSchema,
     await readBoundedJsonFile(indexPath, INDEX_BOUNDS, MAX_INDEX_BYTES),
@@ -80,7 +91,7 @@ async function openShards(folder: string, indexPath: string): Promise<TensorSour
   }
   const shards = new Map<string, TensorSource>();
   try {
-    for (const name of fileNames) shards.set(name, await openSafetensors(join(folder, name)));
+    for (const name of fileNames) shards.set(name, await open(join(folder, name)));
     const tensors = new Map<string, RenamedTensor>();
     const absent: string[] = [];
     for (const [name, file] of Object.entries(index.weight_map)) {

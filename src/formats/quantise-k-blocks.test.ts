@@ -2,6 +2,7 @@ import { strict as assert } from 'node:assert';
 import { after, before, describe, it } from 'node:test';
 import { decodeToF32 } from './decode-f32.ts';
 import { encodeFromF32 } from './encode-f32.ts';
+import { encodePool } from './encode-pool.ts';
 import { openSafetensors, type SafetensorsFile } from './safetensors.ts';
 import { STORED_DTYPES } from './stored-dtype.ts';
 import { FIXTURES } from './toy-test-support.ts';
@@ -67,4 +68,16 @@ describe('K-quants', () => {
       }
     });
   }
+
+  it('gives the same bytes on several threads', async () => {
+    const values = Float32Array.from({ length: 2 ** 16 + 3 * BLOCK }, (_, i) => Math.sin(i * i) * 0.02);
+    const pool = encodePool(2);
+    const expected = encoded('Q4_K', values);
+    for (let round = 0; round < 2; round++) {
+      const actual = new Uint8Array(expected.length);
+      await pool.encode('Q4_K', values, actual);
+      assert.deepEqual(actual, expected);
+    }
+    await pool.close();
+  });
 });

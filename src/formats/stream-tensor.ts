@@ -10,11 +10,15 @@ import { quoted, rowLayout, tensorInfo, type TensorSource } from './tensor-sourc
 
 const CHUNK_BYTES = 2 ** 24; // of the source; the result and a float32 copy come on top
 
+/** encodeFromF32, or the same on several threads. */
+export type Encode = (dtype: StoredDType, values: Float32Array, target: Uint8Array) => void | Promise<void>;
+
 /** Yields the tensor's bytes as `dtype`, whole rows at a time; a chunk is valid until the next one is pulled. */
 export async function* streamTensor(
   source: TensorSource,
   name: string,
   dtype: StoredDType,
+  encode: Encode = encodeFromF32,
 ): AsyncGenerator<Uint8Array> {
   const info = tensorInfo(source, name);
   const { numRows, rowBytes } = rowLayout(info);
@@ -38,7 +42,7 @@ export async function* streamTensor(
     const out = converted.subarray(0, rows * outRowBytes);
     decodeToF32(info.dtype, bytes, wide);
     if (STORED_DTYPES[dtype].blockSize > 1) checkQuantisable(wide, `${source.path}: tensor ${quoted(name)}`);
-    encodeFromF32(dtype, wide, out);
+    await encode(dtype, wide, out);
     yield out;
   }
 }

@@ -26,7 +26,7 @@ export async function openTorchFile(path: string): Promise<TensorSource> {
   let zip: ZipMembers | null = null;
   try {
     await checkSignature(reader);
-    zip = await openZipMembers(path);
+    zip = await openZipMembers(reader);
     const root = archiveRoot(zip, path);
     const pickle = await zip.read(zip.members.get(`${root}data.pkl`)!, MAX_PICKLE_BYTES);
     await checkByteOrder(zip, root, path);

@@ -2,8 +2,10 @@
  * The members of a zip archive with the place of their bytes, so that stored members are read in place.
  * Compressed members are inflated up to a fixed bound. The archive itself is parsed by yauzl (zip64 included).
  */
-import { openPromise, type Entry, type ZipFile } from 'yauzl';
+import { Readable } from 'node:stream';
+import { fromRandomAccessReaderPromise, RandomAccessReader, type Entry, type ZipFile } from 'yauzl';
 import { FormatError } from '../util/errors.ts';
+import type { FileReader } from './file-reader.ts';
 import { quoted } from './tensor-source.ts';
 
 export interface ZipMember {
@@ -22,20 +24,60 @@ export interface ZipMembers {
 }
 
 const MAX_MEMBERS = 100_000;
+const STREAM_CHUNK_BYTES = 2 ** 16;
 
-/** Lists the archive; throws a FormatError for anything that is no intact zip archive. */
-export async function openZipMembers(path: string): Promise<ZipMembers> {
-  const zip = await openPromise(path, { autoClose: false, lazyEntries: true, strictFileNames: true }).catch(
-    (error: Error) => {
-      throw new FormatError(`${path}: is no intact zip archive (${error.message})`, { cause: error });
-    },
-  );
+/** Gives yauzl bytes of the file; its own reader throws where nothing can catch it when a place lies outside. */
+class CheckedReader extends RandomAccessReader {
+  readonly #file: FileReader;
+
+  constructor(file: FileReader) {
+    super();
+    this.#file = file;
+  }
+
+  override read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+    callback: (error: Error | null, bytesRead?: number) => void,
+  ): void {
+    this.#read(position, buffer.subarray(offset, offset + length)).then(
+      () => callback(null, length),
+      (error: Error) => callback(error),
+    );
+  }
+
+  override _readStreamForRange(start: number, end: number): Readable {
+    return Readable.from(this.#chunks(start, end), { objectMode: false });
+  }
+
+  async *#chunks(start: number, end: number): AsyncGenerator<Uint8Array> {
+    for (let position = start; position < end; position += STREAM_CHUNK_BYTES) {
+      const chunk = new Uint8Array(Math.min(STREAM_CHUNK_BYTES, end - position));
+      await this.#read(position, chunk);
+      yield chunk;
+    }
+  }
+
+  async #read(position: number, target: Uint8Array): Promise<void> {
+    if (!Number.isSafeInteger(position) || position < 0) throw new Error(`it refers to byte ${position}`);
+    await this.#file.readInto(position, target);
+  }
+}
+
+/** Lists the archive; throws a FormatError for anything that is no intact zip archive. Leaves closing `file` to the caller. */
+export async function openZipMembers(file: FileReader): Promise<ZipMembers> {
+  const { path, size } = file;
+  const options = { autoClose: false, lazyEntries: true, strictFileNames: true };
+  const zip = await fromRandomAccessReaderPromise(new CheckedReader(file), size, options).catch((error: Error) => {
+    throw damaged(path, error);
+  });
   try {
     return { members: await listMembers(zip, path), read: readMember, close: () => zip.close() };
   } catch (error) {
     zip.close();
-    if (error instanceof FormatError) throw error;
-    throw new FormatError(`${path}: is no intact zip archive (${(error as Error).message})`, { cause: error });
+    throw damaged(path, error as Error);
   }
 
   async function readMember(member: ZipMember, maxBytes: number): Promise<Uint8Array> {
@@ -56,6 +98,11 @@ export async function openZipMembers(path: string): Promise<ZipMembers> {
     if (position !== target.length) throw new FormatError(`${where} ends early`);
     return target;
   }
+}
+
+function damaged(path: string, error: Error): FormatError {
+  if (error instanceof FormatError) return error;
+  return new FormatError(`${path}: is no intact zip archive (${error.message})`, { cause: error });
 }
 
 async function listMembers(zip: ZipFile, path: string): Promise<Map<string, ZipMember>> {

@@ -7,6 +7,7 @@ import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { ConfigError } from '../util/errors.ts';
 import { type RandomStream, randomStream } from '../util/rng.ts';
 import { BlockManager } from './block-manager.ts';
+import type { EngineStats, StepReport } from './engine-stats.ts';
 import { Generation, type GeneratedToken } from './generation.ts';
 import type { Chunk, ModelRunner } from './model-runner.ts';
 import { type CheckedRequest, checkRequest, type GenerationRequest } from './request.ts';
@@ -24,7 +25,10 @@ export type Runner = Pick<ModelRunner, 'run' | 'dispose'> & {
   };
 };
 
-export type EngineOptions = Partial<SchedulerLimits>;
+export interface EngineOptions extends Partial<SchedulerLimits> {
+  /** Called after each step. */
+  readonly onStep?: (report: StepReport) => void;
+}
 
 const DEFAULT_LIMITS: SchedulerLimits = { maxNumSequences: 16, maxNumBatchedTokens: 512 };
 
@@ -69,6 +73,38 @@ export class Engine {
     this.#scheduler.add(job.sequence);
     this.#loop ??= this.#runUntilIdle();
     return job.generation;
+  }
+
+  /** Starts `n` replies to one prompt, which is computed once; the first is the one that `generate` gives. */
+  generateMany(request: GenerationRequest, n: number): Generation[] {
+    return Array.from({ length: n }, () => this.generate(request));
+  }
+
+  /** The mean of the final hidden states of all tokens, f32 [dim]. */
+  async embed(_ids: ArrayLike<number>, _options: { readonly signal?: AbortSignal } = {}): Promise<Float32Array> {
+    throw new ConfigError('this model gives no embeddings');
+  }
+
+  /** Counts of now and since the beginning. */
+  stats(): EngineStats {
+    const numRunning = this.#scheduler.running.length;
+    return {
+      numRunning,
+      numWaiting: this.#scheduler.numSequences - numRunning,
+      kvBlocksTotal: this.#blocks.numBlocks,
+      kvBlocksUsed: this.#blocks.numBlocks - this.#blocks.numFree,
+      kvBlocksCached: 0,
+      prefixQueriedTokens: 0,
+      prefixHitTokens: 0,
+      preemptions: 0,
+      steps: 0,
+      lastBatchSize: 0,
+      lastBatchTokens: 0,
+      promptTokens: 0,
+      generatedTokens: 0,
+      draftedTokens: 0,
+      acceptedTokens: 0,
+    };
   }
 
   /** Cancels what runs and gives memory back. */
@@ -163,7 +199,7 @@ export class Engine {
 
   #emit(job: Job, id: GeneratedToken['id'], text: string): void {
     job.output.text += text;
-    job.generation.push({ id, text });
+    job.generation.push({ id, text, logprob: null, topLogprobs: [] });
   }
 
   #complete(job: Job, finishReason: FinishReason, stopId: number | null): void {
@@ -171,7 +207,17 @@ export class Engine {
     if (rest !== '') this.#emit(job, null, rest);
     this.#forget(job);
     const { promptLength } = job.sequence;
-    const result = { ...job.output, finishReason, stopId, promptTokens: promptLength, timings: timingsOf(job) };
+    const result = {
+      ...job.output,
+      finishReason,
+      stopId,
+      promptTokens: promptLength,
+      cachedTokens: 0,
+      logprobs: null,
+      promptLogprobs: null,
+      speculation: { drafted: 0, accepted: 0 },
+      timings: timingsOf(job),
+    };
     job.generation.complete(result);
   }
 
@@ -207,6 +253,7 @@ function timingsOf({ startedAt, firstTokenAt, sequence, output }: Job) {
   const prefillMs = (firstTokenAt ?? now) - (startedAt ?? now);
   const decodeMs = now - (firstTokenAt ?? now);
   return {
+    queuedMs: 0,
     prefillMs,
     decodeMs,
     prefillTps: perSecond(sequence.promptLength, prefillMs),

@@ -2,6 +2,7 @@
  * One request as its caller sees it: tokens to iterate over as they come, and the whole result at the end.
  */
 import type { FinishReason } from './sequence.ts';
+import type { TokenLogprob, TokenLogprobs } from './token-logprobs.ts';
 
 /** One token of a reply. */
 export interface GeneratedToken {
@@ -9,9 +10,15 @@ export interface GeneratedToken {
   readonly id: number | null;
   /** Text that became certain: whole characters, '' while one is unfinished. */
   readonly text: string;
+  /** Logarithm of its probability; null if not asked for, or without an id. */
+  readonly logprob: number | null;
+  /** The most likely tokens at its place, the most likely first; none if not asked for. */
+  readonly topLogprobs: readonly TokenLogprob[];
 }
 
 export interface Timings {
+  /** From the call to the first step of the request. */
+  readonly queuedMs: number;
   /** From the first step of the request to its first token. */
   readonly prefillMs: number;
   /** From its first to its last token. */
@@ -29,6 +36,14 @@ export interface GenerationResult {
   /** The stop token that ended the reply; null if something else did. */
   readonly stopId: number | null;
   readonly promptTokens: number;
+  /** Prompt tokens whose keys and values were there already. */
+  readonly cachedTokens: number;
+  /** One entry per token of the reply; null if not asked for. */
+  readonly logprobs: readonly TokenLogprobs[] | null;
+  /** One entry per token of the prompt; null if not asked for. */
+  readonly promptLogprobs: readonly TokenLogprobs[] | null;
+  /** Tokens that speculation proposed, and how many of them the reply took. */
+  readonly speculation: { readonly drafted: number; readonly accepted: number };
   readonly timings: Timings;
 }
 

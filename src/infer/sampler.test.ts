@@ -4,10 +4,15 @@ import fc from 'fast-check';
 import { ConfigError, FormatError } from '../util/errors.ts';
 import { fillNormal, randomStream } from '../util/rng.ts';
 import { expNegative } from './exp-negative.ts';
-import { sampleToken } from './sampler.ts';
-import { checkSampling, type SamplingParams } from './sampling-params.ts';
+import { type Logits, sampleToken as sample } from './sampler.ts';
+import { checkSampling as check, DEFAULT_SAMPLING, type SamplingParams as AllParams } from './sampling-params.ts';
 
 const stream = randomStream(7, 'test');
+
+type SamplingParams = Pick<AllParams, 'temperature' | 'topK' | 'topP'>;
+const sampleToken = (logits: Logits, params: SamplingParams, from: typeof stream, counter: number) =>
+  sample(logits, { ...DEFAULT_SAMPLING, ...params }, from, counter);
+const checkSampling = (params: SamplingParams) => check({ ...DEFAULT_SAMPLING, ...params });
 
 /** Sorted, summed, cut: what top-k and top-p mean, as Meta's sample_top_p writes it. Probabilities of the kept tokens by id. */
 function keptByDefinition(logits: ArrayLike<number>, { temperature, topK, topP }: SamplingParams): Map<number, number> {

@@ -4,7 +4,15 @@
  */
 
 export type CriaErrorCode =
-  'E_SHAPE' | 'E_CONFIG' | 'E_FORMAT' | 'E_CAPACITY' | 'E_RUN' | 'E_REQUEST' | 'E_USAGE' | 'E_INTERNAL';
+  | 'E_SHAPE'
+  | 'E_CONFIG'
+  | 'E_FORMAT'
+  | 'E_CAPACITY'
+  | 'E_RUN'
+  | 'E_REQUEST'
+  | 'E_USAGE'
+  | 'E_CONSTRAINT'
+  | 'E_INTERNAL';
 
 /** Base of every error the project throws on purpose; `code` is stable across releases. */
 export class CriaError extends Error {
@@ -59,6 +67,19 @@ export class RequestError extends CriaError {
   constructor(status: number, message: string, options?: ErrorOptions) {
     super('E_REQUEST', message, options);
     this.status = status;
+  }
+}
+
+/**
+ * A schema, an expression or a grammar that a reply should keep to cannot be used; `pointer` is the JSON pointer of the place
+ * in a schema ('' is the whole), null where there is no schema.
+ */
+export class ConstraintError extends CriaError {
+  readonly pointer: string | null;
+
+  constructor(message: string, pointer: string | null = null, options?: ErrorOptions) {
+    super('E_CONSTRAINT', message, options);
+    this.pointer = pointer;
   }
 }
 

@@ -22,8 +22,10 @@ const CONTENDERS: Record<string, (modelFile: string) => Promise<Encode>> = {
     return (text) => tokenizer.encode(text);
   },
   'gpt-tokenizer': async () => {
-    const peer = await loadPeer<{ encode: Encode }>('gpt-tokenizer/encoding/cl100k_base');
-    return (text) => peer.encode(text);
+    type Peer = { encode: (text: string, options: { disallowedSpecial: Set<string> }) => number[] };
+    const peer = await loadPeer<Peer>('gpt-tokenizer/encoding/cl100k_base');
+    const options = { disallowedSpecial: new Set<string>() }; // no search for special tokens, as with the others
+    return (text) => peer.encode(text, options);
   },
   'llama3-tokenizer-js': async () => {
     type Peer = { default: { encode: (text: string, options: { bos: boolean; eos: boolean }) => number[] } };

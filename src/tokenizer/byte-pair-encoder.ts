@@ -4,6 +4,7 @@
  */
 import { ABSENT, type ByteTable } from './byte-table.ts';
 import { mergePairs } from './byte-pair-merge.ts';
+import { CutPoints } from './cut-points.ts';
 import { IdSink } from './id-sink.ts';
 import type { MergeRules } from './merge-rules.ts';
 import { PieceCache } from './piece-cache.ts';
@@ -28,17 +29,22 @@ const UNKNOWN = 0;
 const WHOLE = 1;
 const NOT_WHOLE = 2;
 
+// Shorter pieces are merged at once: looking for places to cut would cost more.
+const MIN_CUT_BYTES = 13;
+
 export class BytePairEncoder {
   readonly #parts: BytePairEncoderParts;
   readonly #scratch = new Utf8Scratch();
   readonly #cache = new PieceCache();
+  readonly #partCache = new PieceCache();
   readonly #isWhole: Uint8Array;
+  #cutPoints: CutPoints | null = null;
   readonly #trial = new IdSink();
   #ids = new Int32Array(256);
 
   constructor(parts: BytePairEncoderParts) {
     this.#parts = parts;
-    this.#isWhole = new Uint8Array(parts.vocab.size).fill(parts.ignoresMerges ? WHOLE : UNKNOWN);
+    this.#isWhole = new Uint8Array(parts.vocab.size);
   }
 
   /** Appends the ids of `text`, in which nothing is special. */
@@ -62,15 +68,46 @@ export class BytePairEncoder {
   }
 
   #encodePiece(utf8: Utf8Text, start: number, end: number, sink: IdSink): void {
-    const id = this.#parts.vocab.find(utf8, start, end);
-    if (id !== ABSENT && (this.#isWhole[id] === WHOLE || this.#becomesWhole(id, utf8, start, end))) {
+    const { vocab, ignoresMerges } = this.#parts;
+    const id = vocab.find(utf8, start, end);
+    if (id !== ABSENT && (ignoresMerges || this.#becomesWhole(id, utf8, start, end))) {
       sink.push(id);
-      return;
+    } else if (!this.#cache.appendCached(utf8, start, end, sink)) {
+      const firstId = sink.length;
+      if (end - start >= MIN_CUT_BYTES && this.#canBeCut(utf8.bytes, start, end)) {
+        this.#encodeParts(utf8, start, end, sink);
+      } else {
+        this.#merge(utf8, start, end, sink);
+      }
+      this.#cache.remember(utf8, start, end, sink, firstId);
     }
-    if (this.#cache.appendCached(utf8, start, end, sink)) return;
-    const firstId = sink.length;
-    this.#merge(utf8, start, end, sink);
-    this.#cache.remember(utf8, start, end, sink, firstId);
+  }
+
+  /** Merges what lies between the places that no merge crosses. */
+  #encodeParts(utf8: Utf8Text, start: number, end: number, sink: IdSink): void {
+    this.#cutPoints ??= new CutPoints(this.#parts.vocab);
+    for (let pos = start; pos < end;) {
+      const next = this.#cutPoints.next(utf8.bytes, pos, end);
+      const id = this.#parts.vocab.find(utf8, pos, next);
+      if (id !== ABSENT && this.#becomesWhole(id, utf8, pos, next)) {
+        sink.push(id);
+      } else if (!this.#partCache.appendCached(utf8, pos, next, sink)) {
+        const firstId = sink.length;
+        this.#merge(utf8, pos, next, sink);
+        this.#partCache.remember(utf8, pos, next, sink, firstId);
+      }
+      pos = next;
+    }
+  }
+
+  #canBeCut(bytes: Uint8Array, start: number, end: number): boolean {
+    let hasNonAscii = false;
+    for (let i = start; i < end; i++) {
+      // Where a byte is dropped its neighbours meet, and may merge.
+      if (this.#parts.symbols.isMissing(bytes[i]!)) return false;
+      if (bytes[i]! >= 0x80) hasNonAscii = true;
+    }
+    return hasNonAscii;
   }
 
   #merge(utf8: Utf8Text, start: number, end: number, sink: IdSink): void {

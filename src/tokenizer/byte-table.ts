@@ -15,9 +15,12 @@ const SLOT_WORDS = 4;
 const MAX_LOAD = 2 / 3;
 
 export class ByteTable {
-  #bytes: Uint8Array;
+  #bytes: Uint8Array; // with HEAD_BYTES to spare, because words are read from it
+  #view: DataView;
   #starts: Uint32Array;
   #slots: Int32Array;
+  // One byte of hash a slot, 0 for an empty one: answers most failing lookups from a table small enough for the cache.
+  #tags: Uint8Array;
   #shift: number;
   #capacity: number;
   #size = 0;
@@ -29,8 +32,10 @@ export class ByteTable {
     const bits = Math.ceil(Math.log2(Math.max(expectedEntries, 8) / MAX_LOAD));
     this.#capacity = Math.floor(2 ** bits * MAX_LOAD);
     this.#slots = new Int32Array(2 ** bits * SLOT_WORDS);
+    this.#tags = new Uint8Array(2 ** bits);
     this.#shift = 32 - bits;
-    this.#bytes = new Uint8Array(expectedBytes);
+    this.#bytes = new Uint8Array(expectedBytes + HEAD_BYTES);
+    this.#view = new DataView(this.#bytes.buffer);
     this.#starts = new Uint32Array(this.#capacity + 1);
   }
 
@@ -53,6 +58,32 @@ export class ByteTable {
     const rightStart = starts[right]!;
     const length = leftLength + starts[right + 1]! - rightStart;
     if (length > this.#maxLength) return ABSENT;
+    if (length > HEAD_BYTES) return this.#findLongJoined(leftStart, leftLength, rightStart, length);
+    const view = this.#view;
+    let low = firstWord(view, leftStart, leftLength);
+    let high = secondWord(view, leftStart, leftLength);
+    const rightLow = firstWord(view, rightStart, length - leftLength);
+    if (leftLength < 4) {
+      const shift = 8 * leftLength;
+      high = (rightLow >>> (32 - shift)) | (secondWord(view, rightStart, length - leftLength) << shift);
+      low |= rightLow << shift;
+    } else {
+      high |= rightLow << (8 * (leftLength - 4));
+    }
+    const hash = finalHash(headHash(low, high, length));
+    const tag = tagOf(hash);
+    const tags = this.#tags;
+    const mask = tags.length - 1;
+    for (let slot = hash >>> this.#shift; tags[slot] !== 0; slot = (slot + 1) & mask) {
+      if (tags[slot] !== tag) continue;
+      const slots = this.#slots;
+      const at = slot * SLOT_WORDS;
+      if (slots[at] === low && slots[at + 1] === high && slots[at + 2] === length) return slots[at + 3]!;
+    }
+    return ABSENT;
+  }
+
+  #findLongJoined(leftStart: number, leftLength: number, rightStart: number, length: number): number {
     if (this.#joined.length < length) this.#joined = paddedText(new Uint8Array(this.#maxLength));
     const joined = this.#joined.bytes;
     const bytes = this.#bytes;
@@ -118,13 +149,12 @@ export class ByteTable {
     const length = end - start;
     const low = firstWord(view, start, length);
     const high = secondWord(view, start, length);
-    let hash = Math.imul(low ^ Math.imul(high, 0x85ebca6b), 0x9e3779b1) ^ length;
+    let hash = headHash(low, high, length);
     // FNV-1a over the rest
     for (let i = start + HEAD_BYTES; i < end; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193);
     const slots = this.#slots;
     const mask = slots.length - 1;
-    // Multiplication mixes upwards, so the slot is taken from the high bits after folding them once.
-    let at = (Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) >>> this.#shift) * SLOT_WORDS;
+    let at = (finalHash(hash) >>> this.#shift) * SLOT_WORDS;
     for (; slots[at + 2] !== 0; at = (at + SLOT_WORDS) & mask) {
       if (slots[at] !== low || slots[at + 1] !== high || slots[at + 2] !== length) continue;
       if (length <= HEAD_BYTES || this.#hasTail(slots[at + 3]!, bytes, start + HEAD_BYTES, end)) break;
@@ -141,21 +171,30 @@ export class ByteTable {
     for (let i = 0; i < length; i++) this.#bytes[own + i] = text.bytes[start + i]!;
     this.#starts[index + 1] = own + length;
     if (length > this.#maxLength) this.#maxLength = length;
+    this.#fill(at, text, start, length, index);
+    return index;
+  }
+
+  #fill(at: number, { view }: Utf8Text, start: number, length: number, index: number): void {
     const slots = this.#slots;
-    slots[at] = firstWord(text.view, start, length);
-    slots[at + 1] = secondWord(text.view, start, length);
+    const low = firstWord(view, start, length);
+    const high = secondWord(view, start, length);
+    slots[at] = low;
+    slots[at + 1] = high;
     slots[at + 2] = length;
     slots[at + 3] = index;
-    return index;
+    // Longer strings are not looked up by tag; theirs only has to say that the slot is taken.
+    this.#tags[at / SLOT_WORDS] = length <= HEAD_BYTES ? tagOf(finalHash(headHash(low, high, length))) : 1;
   }
 
   /** Makes room for one entry; true if the slots have moved. */
   #reserve(moreBytes: number): boolean {
-    const bytesNeeded = this.#starts[this.#size]! + moreBytes;
+    const bytesNeeded = this.#starts[this.#size]! + moreBytes + HEAD_BYTES;
     if (bytesNeeded > this.#bytes.length) {
       const grown = new Uint8Array(Math.max(bytesNeeded, this.#bytes.length * 2));
       grown.set(this.#bytes);
       this.#bytes = grown;
+      this.#view = new DataView(grown.buffer);
     }
     if (this.#size < this.#capacity) return false;
     const slots = new Int32Array(this.#slots.length * 2);
@@ -164,24 +203,34 @@ export class ByteTable {
     starts.set(this.#starts);
     this.#starts = starts;
     this.#slots = slots;
+    this.#tags = new Uint8Array(slots.length / SLOT_WORDS);
     this.#shift--;
     this.#placeAll();
     return true;
   }
 
   #placeAll(): void {
-    const text = paddedText(this.#bytes.subarray(0, this.#starts[this.#size]));
+    const text = { bytes: this.#bytes, view: this.#view, length: this.#bytes.length };
     for (let index = 0; index < this.#size; index++) {
       const start = this.#starts[index]!;
       const length = this.#starts[index + 1]! - start;
       if (this.#hidden.has(index)) continue;
-      const at = this.#locate(text, start, start + length);
-      this.#slots[at] = firstWord(text.view, start, length);
-      this.#slots[at + 1] = secondWord(text.view, start, length);
-      this.#slots[at + 2] = length;
-      this.#slots[at + 3] = index;
+      this.#fill(this.#locate(text, start, start + length), text, start, length, index);
     }
   }
+}
+
+function headHash(low: number, high: number, length: number): number {
+  return Math.imul(low ^ Math.imul(high, 0x85ebca6b), 0x9e3779b1) ^ length;
+}
+
+// Multiplication mixes upwards, so slots are taken from the high bits, after folding them once.
+function finalHash(hash: number): number {
+  return Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+}
+
+function tagOf(hash: number): number {
+  return (hash & 0x7f) | 0x80;
 }
 
 /** Bytes 0..3 as a little-endian number, zeros from `length` on. */

@@ -16,6 +16,11 @@ export class IdSink {
     return this.#ids.subarray(0, this.length);
   }
 
+  /** Copies the ids from `first` on into `target[at..]`. */
+  copyTo(target: Int32Array, at: number, first: number): void {
+    for (let i = first; i < this.length; i++) target[at++] = this.#ids[i]!;
+  }
+
   /** A copy of the ids as a plain array. */
   toArray(): number[] {
     const copy: number[] = [];

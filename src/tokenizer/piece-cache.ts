@@ -39,7 +39,7 @@ export class PieceCache {
       grown.set(this.#ids);
       this.#ids = grown;
     }
-    this.#ids.set(sink.view().subarray(firstId), idStart);
+    sink.copyTo(this.#ids, idStart, firstId);
     this.#idStarts[this.#pieces.findOrAdd(utf8, start, end) + 1] = idStart + count;
   }
 }

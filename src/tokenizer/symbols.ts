@@ -7,6 +7,8 @@ import { sequenceLength, type Utf8Text } from './utf8.ts';
 export interface Symbols {
   /** Writes the ids of `text.bytes[start..end)` into `ids`, which has room for one a byte; how many there are. */
   write(text: Utf8Text, start: number, end: number, ids: Int32Array): number;
+  /** True for a byte that no token stands for. */
+  isMissing(byte: number): boolean;
 }
 
 /** What a byte without a token becomes: nothing (null), or a token, one for a run of such bytes if fused. */
@@ -36,6 +38,10 @@ export class ByteSymbols implements Symbols {
     }
     return count;
   }
+
+  isMissing(byte: number): boolean {
+    return this.#byteIds[byte] === ABSENT;
+  }
 }
 
 /** One id a character; a character that is no token becomes its bytes. */
@@ -58,5 +64,9 @@ export class CharSymbols implements Symbols {
       pos = next;
     }
     return count;
+  }
+
+  isMissing(): boolean {
+    return false;
   }
 }

@@ -54,7 +54,7 @@ export interface OpenedModel {
   close(): Promise<void>;
 }
 
-/** Opens MODEL: a folder, a .gguf file, the folder of a training run, or `nano`. */
+/** Opens MODEL: a folder, a .gguf file, the folder of a training run, `nano`, or a Hugging Face id that was pulled. */
 export async function openModel(name: string, flags: ModelFlags, io: CommandIo): Promise<OpenedModel> {
   const [{ openCheckpoint }, { loadModel }] = await Promise.all([
     import('../formats/open-checkpoint.ts'),
@@ -104,13 +104,16 @@ export function decimalNumber(flag: string, value: string): number {
   throw new UsageError(`${flag} must be a number, got ${value}`);
 }
 
-async function checkpointPath(name: string, io: CommandIo): Promise<string> {
+/** Where MODEL lies: a folder, a .gguf file, the newest checkpoint of a training run, `nano`, or a Hugging Face id that was pulled. */
+export async function checkpointPath(name: string, io: CommandIo): Promise<string> {
   const path = name === 'nano' ? nanoFolder(io.env) : name;
   if (name === 'nano' && !existsSync(path)) {
     throw new FormatError('nano is not trained yet; run npm start, which trains it in a few minutes');
   }
   const checkpoints = join(path, 'checkpoints');
-  return existsSync(checkpoints) ? newestStep(path, checkpoints) : path;
+  if (existsSync(checkpoints)) return newestStep(path, checkpoints);
+  const { findModel } = await import('../formats/find-model.ts');
+  return findModel(path, io.env);
 }
 
 /** The newest checkpoint of a training run. */

@@ -30,24 +30,38 @@ const SMALL_FILES = new Set([
   'USE_POLICY.md',
 ]);
 
+// In the order in which they are preferred.
+const WEIGHT_PATTERNS = [
+  /\.safetensors(\.index\.json)?$/,
+  /^consolidated\.\d\d\.pth$/,
+  /^pytorch_model(-\d{5}-of-\d{5})?\.bin(\.index\.json)?$/,
+];
+
+/** Whether a file in a folder holds weights that are not GGUF. */
+export function holdsWeights(path: string): boolean {
+  return WEIGHT_PATTERNS.some((pattern) => pattern.test(path)) && !path.endsWith('.json');
+}
+
 /** The files to download for `id`; throws a UsageError if there is no such file, no model, or a choice to make. */
 export function filesOfModel(id: HubModelId, files: readonly HubFile[]): HubFile[] {
   if (id.file !== null) return filesNamed(id, id.file, files);
   const top = files.filter(({ path }) => !path.includes('/'));
   const small = top.filter(({ path }) => SMALL_FILES.has(path));
-  const weights = [/\.safetensors(\.index\.json)?$/, /^consolidated\.\d\d\.pth$/].map((pattern) =>
-    top.filter(({ path }) => pattern.test(path)),
-  );
+  const weights = WEIGHT_PATTERNS.map((pattern) => top.filter(({ path }) => pattern.test(path)));
   const found = weights.find((candidates) => candidates.length > 0);
   if (found !== undefined) return [...small, ...withoutDuplicates(found)];
-  const ggufs = files.filter(({ path }) => path.endsWith('.gguf'));
-  const firsts = ggufs.filter(({ path }) => !/-(?!00001)\d{5}-of-\d{5}\.gguf$/.test(path));
+  const firsts = files.filter(({ path }) => isFirstGguf(path));
   if (firsts.length === 1) return filesNamed(id, firsts[0]!.path, files);
   if (firsts.length > 1) {
     const names = firsts.map(({ path }) => `${id.repo}:${path}`).join(', ');
     throw new UsageError(`${id.repo} holds ${firsts.length} GGUF files; pull one of: ${names}`);
   }
   throw new UsageError(`${id.repo} holds no weights in safetensors, GGUF or Meta's format`);
+}
+
+/** Whether a file is a GGUF file, and if it is a part of one, the first part. */
+export function isFirstGguf(path: string): boolean {
+  return path.endsWith('.gguf') && !/-(?!00001)\d{5}-of-\d{5}\.gguf$/.test(path);
 }
 
 /** Llama repositories carry Meta's own file as consolidated.safetensors beside the shards. */

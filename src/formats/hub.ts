@@ -8,7 +8,7 @@ import { CapacityError, FormatError, RequestError } from '../util/errors.ts';
 import { blobPath, cachedCommit, exists, linkBlob, rememberCommit, snapshotFolder } from './hub-cache.ts';
 import { downloadBlob } from './hub-download.ts';
 import { hubFetch } from './hub-fetch.ts';
-import { filesOfModel, type HubFile } from './hub-files.ts';
+import { filesOfModel, holdsWeights, isFirstGguf, type HubFile } from './hub-files.ts';
 import { isSafePath, type HubModelId } from './hub-id.ts';
 import type { HubSettings } from './hub-settings.ts';
 
@@ -67,7 +67,7 @@ export async function cachedModel(id: HubModelId, settings: HubSettings): Promis
   const there: string[] = [];
   for (const file of files) if (await exists(join(folder, file))) there.push(file.replaceAll('\\', '/'));
   if (id.file !== null && !there.includes(id.file)) return null;
-  const isModel = id.file !== null || there.some((file) => /\.(safetensors|gguf|pth)$/.test(file));
+  const isModel = id.file !== null || there.some((file) => holdsWeights(file) || isFirstGguf(file));
   return isModel ? { path: modelPath(folder, id.file === null ? there : [id.file]), commit, files: there } : null;
 }
 
@@ -80,11 +80,11 @@ async function offlineModel(id: HubModelId, settings: HubSettings): Promise<Pull
   );
 }
 
-/** A folder, unless the model is a GGUF file. */
+/** A folder, unless the model is one GGUF file. */
 function modelPath(folder: string, files: readonly string[]): string {
-  const first = files.find((file) => file.endsWith('.gguf')) ?? null;
-  const hasOthers = files.some((file) => /\.(safetensors|pth)$/.test(file));
-  return first === null || hasOthers ? folder : join(folder, first);
+  const firsts = files.filter(isFirstGguf);
+  const hasOthers = files.some(holdsWeights);
+  return firsts.length !== 1 || hasOthers ? folder : join(folder, firsts[0]!);
 }
 
 async function commitOf({ repo, revision }: HubModelId, settings: HubSettings, retryDelayMs: number): Promise<string> {

@@ -7,6 +7,7 @@ import { FormatError } from '../util/errors.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { openGgufCheckpoint } from './gguf-checkpoint.ts';
 import { HF_INDEX_FILE, HF_SINGLE_FILE, openHfFolder } from './hf-folder.ts';
+import { isFirstGguf } from './hub-files.ts';
 import { META_PARAMS_FILE, openMetaFolder } from './meta-folder.ts';
 
 const KINDS =
@@ -37,7 +38,7 @@ async function openFile(path: string): Promise<Checkpoint> {
 
 /** A folder downloaded from a GGUF repository holds one file, or the numbered parts of one. */
 async function openOnlyGguf(path: string, names: ReadonlySet<string>): Promise<Checkpoint> {
-  const files = [...names].filter((name) => name.endsWith('.gguf') && !/-(?!00001)\d{5}-of-\d{5}\.gguf$/.test(name));
+  const files = [...names].filter(isFirstGguf);
   if (files.length === 1) return openGgufCheckpoint(join(path, files[0]!));
   if (files.length > 1)
     throw new FormatError(`${path}: holds ${files.length} GGUF files, name one of: ${files.toSorted().join(', ')}`);

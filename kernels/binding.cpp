@@ -75,21 +75,41 @@ napi_value operator_names(napi_env env, napi_callback_info) {
   return string_list(env, names);
 }
 
-// (bytes) -> ArrayBuffer, or null when there is no memory
-napi_value allocate(napi_env env, napi_callback_info info) {
-  Arguments<1> arguments(env, info);
-  const int64_t bytes = size_of(env, arguments.value[0]);
-  void* memory = allocate_pages(bytes);
+// An ArrayBuffer of memory that `give_back` takes when it is collected; null when `memory` is.
+napi_value array_buffer(napi_env env, void* memory, int64_t bytes, void (*give_back)(void*, int64_t)) {
   napi_value result;
   if (memory == nullptr) {
     check(napi_get_null(env, &result), "could not make null");
     return result;
   }
-  const auto finalize = [](napi_env, void* data, void* size) { free_pages(data, reinterpret_cast<intptr_t>(size)); };
-  const napi_status status = napi_create_external_arraybuffer(env, memory, bytes, finalize, reinterpret_cast<void*>(bytes), &result);
-  if (status != napi_ok) free_pages(memory, bytes);
+  struct Owner {
+    void (*give_back)(void*, int64_t);
+    int64_t bytes;
+  };
+  auto* owner = new Owner{give_back, bytes};
+  const auto finalize = [](napi_env, void* data, void* hint) {
+    const std::unique_ptr<Owner> self(static_cast<Owner*>(hint));
+    self->give_back(data, self->bytes);
+  };
+  const napi_status status = napi_create_external_arraybuffer(env, memory, bytes, finalize, owner, &result);
+  if (status != napi_ok) finalize(env, memory, owner);
   check(status, "could not make an ArrayBuffer of its memory");
   return result;
+}
+
+// (bytes) -> ArrayBuffer, or null when there is no memory
+napi_value allocate(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  const int64_t bytes = size_of(env, arguments.value[0]);
+  return array_buffer(env, allocate_pages(bytes), bytes, free_pages);
+}
+
+// (file descriptor, offset, bytes) -> ArrayBuffer of a part of an open file, or null when it cannot be mapped
+napi_value map(napi_env env, napi_callback_info info) {
+  Arguments<3> arguments(env, info);
+  const auto file = static_cast<int>(size_of(env, arguments.value[0]));
+  const int64_t bytes = size_of(env, arguments.value[2]);
+  return array_buffer(env, map_file(file, size_of(env, arguments.value[1]), bytes), bytes, unmap_file);
 }
 
 // (buffer from allocate): its memory goes back to the system, it reads as zeros from now on
@@ -222,6 +242,7 @@ template <bool pack> napi_value convert(napi_env env, napi_callback_info info) {
   view.dim[1] = size_of(env, arguments.value[6]);
   if (bytes_needed(view) > view.bytes || view.count() != static_cast<int64_t>(count))
     throw std::invalid_argument("internal: values and storage differ in size");
+  view.bytes = bytes_needed(view);  // other rows of the same storage follow
   if (pack) team->isa->pack(values, view);
   else team->isa->unpack(view, values);
   return nullptr;
@@ -273,6 +294,7 @@ napi_value init(napi_env env, napi_value exports) {
       CRIA_EXPORT("run", run_program),                   CRIA_EXPORT("profile", profile),
       CRIA_EXPORT("pack", convert<true>),                CRIA_EXPORT("unpack", convert<false>),
       CRIA_EXPORT("repack", repack),                     CRIA_EXPORT("probe", probe),
+      CRIA_EXPORT("map", map),
   };
   napi_define_properties(env, exports, sizeof(properties) / sizeof(properties[0]), properties);
   return exports;

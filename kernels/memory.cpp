@@ -36,4 +36,13 @@ void free_pages(void* memory, int64_t bytes) { munmap(memory, mapped_bytes(bytes
 
 void discard_pages(void* memory, int64_t bytes) { madvise(memory, mapped_bytes(bytes), MADV_DONTNEED); }
 
+void* map_file(int file, int64_t offset, int64_t bytes) {
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file, offset);
+  if (memory == MAP_FAILED) return nullptr;
+  madvise(memory, bytes, MADV_WILLNEED);
+  return memory;
+}
+
+void unmap_file(void* memory, int64_t bytes) { munmap(memory, bytes); }
+
 }  // namespace cria

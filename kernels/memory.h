@@ -11,4 +11,8 @@ void free_pages(void* memory, int64_t bytes);
 // Gives the physical memory back at once; the addresses stay valid and read as zeros.
 void discard_pages(void* memory, int64_t bytes);
 
+// Part of an open file as memory, which stays valid when the file is closed or deleted. Writing changes this copy only. Null when the system refuses.
+void* map_file(int file, int64_t offset, int64_t bytes);
+void unmap_file(void* memory, int64_t bytes);
+
 }  // namespace cria

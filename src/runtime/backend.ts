@@ -1,7 +1,7 @@
 /**
  * What a backend offers: memory for states, and plans made executable. Everything above the runtime sees only this.
  */
-import type { DType, Shape } from '../tensor/dtype.ts';
+import type { DType, QuantisedDType, Shape } from '../tensor/dtype.ts';
 import type { Node } from '../tensor/graph.ts';
 import type { Plan } from './plan.ts';
 
@@ -18,11 +18,29 @@ export interface Storage {
   readonly sizeBytes: number;
   /** Replaces all values; `values.length` must be the number of values. */
   write(values: ArrayLike<number>): void;
+  /** Replaces the values of whole rows from `firstRow` on; for panels, `firstRow` is a multiple of PANEL_ROWS and so are all parts but the last. */
+  writeRows(firstRow: number, values: Float32Array): void;
+  /** Replaces whole rows by blocks as GGUF files store them, which the type holds exactly; null where a backend or type cannot. */
+  readonly writeBlocks: ((format: BlockFormat, firstRow: number, numRows: number, blocks: Uint8Array) => void) | null;
   /** A copy of all values. */
   read(): Values;
   /** The memory itself where it is plain f32 or i32 rows; null for other layouts. Checkpoints stream from it. */
   readonly view: Values | null;
+  /** All memory in the backend's layout, which depends on type and shape only; null where there is none to share. */
+  readonly bytes: Uint8Array | null;
 }
+
+/** Block types of GGUF files that a panel type holds exactly. */
+export type BlockFormat = 'Q4_0' | 'Q4_1' | 'Q5_0' | 'Q8_0' | 'Q4_K';
+
+/** The panel type of each. */
+export const PANEL_OF_BLOCKS: Readonly<Record<BlockFormat, QuantisedDType>> = {
+  Q4_0: 'panel_q4',
+  Q4_1: 'panel_q4_min',
+  Q5_0: 'panel_q8',
+  Q8_0: 'panel_q8',
+  Q4_K: 'panel_q4_k',
+};
 
 export interface Executable {
   /** Runs the plan; the event loop stays free. Inputs by name; the named outputs come back as copies. */
@@ -37,6 +55,11 @@ export interface Backend {
   workspaceBytes(node: Node): number;
   /** Zeroed memory for a state; throws CapacityError naming the size when there is none. */
   createStorage(dtype: DType, shape: Shape): Storage;
+  /**
+   * A state whose memory is a part of an open file, in the layout of `Storage.bytes`, read when it is first used; null where files cannot be
+   * mapped. The file may be closed then, and must not be cut.
+   */
+  mapStorage(dtype: DType, shape: Shape, file: number, byteOffset: number): Storage | null;
   /** Makes a plan executable on these states, by name. */
   load(plan: Plan, states: ReadonlyMap<string, Storage>): Executable;
 }

@@ -4,10 +4,10 @@
  */
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { byteLength, type DType, isPanel, numValues, type Shape } from '../tensor/dtype.ts';
+import { byteLength, type DType, isPanel, isQuantised, numValues, PANEL_ROWS, type Shape } from '../tensor/dtype.ts';
 import type { Node } from '../tensor/graph.ts';
 import { CapacityError, ConfigError, invariant, ShapeError } from '../util/errors.ts';
-import type { Backend, Executable, Storage, Values } from './backend.ts';
+import type { Backend, BlockFormat, Executable, Storage, Values } from './backend.ts';
 import { DTYPES, encodeProgram, OPERATORS, workspaceBytesOf } from './native-lowering.ts';
 import type { Operand, Plan } from './plan.ts';
 
@@ -27,6 +27,9 @@ type Convert = (
   ]
 ) => void;
 
+/** In the order of SourceBlocks in kernels/quantised-pack.h. */
+const BLOCK_FORMATS: readonly BlockFormat[] = ['Q4_0', 'Q4_1', 'Q5_0', 'Q8_0', 'Q4_K'];
+
 /** What kernels/binding.cpp exports. */
 interface Addon {
   supportedIsas(): string[];
@@ -39,6 +42,20 @@ interface Addon {
   profile(team: Handle): Float64Array;
   pack: Convert;
   unpack: Convert;
+  repack(
+    ...args: [
+      team: Handle,
+      format: number,
+      blocks: Uint8Array,
+      firstRow: number,
+      numRows: number,
+      ArrayBuffer,
+      dtype: number,
+      rows: number,
+      columns: number,
+    ]
+  ): void;
+  map(file: number, byteOffset: number, bytes: number): ArrayBuffer | null;
   probe(team: Handle, name: string, bytes: number): Promise<number>;
 }
 
@@ -156,6 +173,11 @@ export class NativeBackend implements Backend {
     return new NativeStorage(this, { buffer: this.allocate(byteLength(dtype, shape)), byteOffset: 0, dtype, shape });
   }
 
+  mapStorage(dtype: DType, shape: Shape, file: number, byteOffset: number): Storage | null {
+    const buffer = this.#addon.map(file, byteOffset, byteLength(dtype, shape));
+    return buffer && new NativeStorage(this, { buffer, byteOffset: 0, dtype, shape });
+  }
+
   load(plan: Plan, states: ReadonlyMap<string, Storage>): Executable {
     const buffers = plan.states.map((name) => {
       const storage = states.get(name);
@@ -198,6 +220,14 @@ export class NativeBackend implements Backend {
         values instanceof Float32Array ? values : Float32Array.from(values),
         ...this.#packed(place),
       );
+  }
+
+  /** Replaces whole rows of quantised panels by blocks of a file. */
+  writeBlocks(place: Place, format: BlockFormat, firstRow: number, numRows: number, blocks: Uint8Array): void {
+    const { buffer, dtype, shape } = place;
+    const number = BLOCK_FORMATS.indexOf(format);
+    const target = [buffer, DTYPES.indexOf(dtype), shape[0]!, shape[1]!] as const;
+    this.#addon.repack(this.#team, number, blocks, firstRow, numRows, ...target);
   }
 
   /** A copy of the values at a place. */
@@ -259,11 +289,15 @@ class NativeStorage implements Storage {
   readonly shape: Shape;
   readonly sizeBytes: number;
   readonly view: Values | null;
+  readonly bytes: Uint8Array;
+  readonly writeBlocks: Storage['writeBlocks'];
   readonly place: Place;
   readonly #backend: NativeBackend;
 
   constructor(backend: NativeBackend, place: Place) {
     this.#backend = backend;
+    this.bytes = new Uint8Array(place.buffer);
+    this.writeBlocks = isQuantised(place.dtype) ? (...blocks) => backend.writeBlocks(place, ...blocks) : null;
     this.place = place;
     this.dtype = place.dtype;
     this.shape = place.shape;
@@ -276,9 +310,25 @@ class NativeStorage implements Storage {
     this.#backend.write(this.place, values);
   }
 
+  writeRows(firstRow: number, values: Float32Array): void {
+    this.#backend.write(rowsOf(this.place, firstRow, values.length), values);
+  }
+
   read(): Values {
     return this.#backend.read(this.place);
   }
+}
+
+/** The place of so many values from a row on; in panels a part begins with a panel and ends with one or with the matrix. */
+function rowsOf({ buffer, dtype, shape }: Place, firstRow: number, count: number): Place {
+  const [numRows, ...rowShape] = shape as [number, ...number[]];
+  const rows = count / numValues(rowShape);
+  invariant(Number.isInteger(rows) && firstRow + rows <= numRows, `internal: rows ${firstRow} + ${rows} of ${numRows}`);
+  const isWhole =
+    !isPanel(dtype) || (firstRow % PANEL_ROWS === 0 && (rows % PANEL_ROWS === 0 || firstRow + rows === numRows));
+  invariant(isWhole, `internal: rows ${firstRow} + ${rows} are no whole panels`);
+  const byteOffset = byteLength(dtype, [firstRow, ...rowShape]);
+  return { buffer, byteOffset, dtype, shape: [rows, ...rowShape] };
 }
 
 function checkLength(what: string, values: ArrayLike<number>, shape: Shape): void {

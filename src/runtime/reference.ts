@@ -27,6 +27,7 @@ export function createReferenceBackend({ precision }: { precision: ReferencePrec
     name: 'reference',
     workspaceBytes: () => 0,
     createStorage: (dtype, shape) => createStorage(precision, dtype, shape),
+    mapStorage: () => null,
     load: (plan, states) => loadPlan(precision, plan, states, turns),
   };
 }
@@ -69,6 +70,12 @@ function createStorage(precision: ReferencePrecision, dtype: DType, shape: Shape
     sizeBytes: values.byteLength,
     view: dtype === 'f32' || dtype === 'i32' ? values : null,
     write: (source) => fill('write', values, dtype, source),
+    writeRows: (firstRow, source) => {
+      const start = firstRow * (numValues(shape) / shape[0]!);
+      fill('writeRows', values.subarray(start, start + source.length), dtype, source);
+    },
+    writeBlocks: null,
+    bytes: null,
     read: () => values.slice(),
   };
 }

@@ -1,0 +1,19 @@
+/**
+ * Several asynchronous sequences as one, in the order their items come.
+ */
+
+/** Items of all sources, each with the index of its source. */
+export async function* mergeReplies<T>(sources: readonly AsyncIterable<T>[]): AsyncGenerator<{ index: number; item: T }> {
+  const iterators = sources.map((source) => source[Symbol.asyncIterator]());
+  const step = (index: number) => iterators[index]!.next().then((next) => ({ index, next }));
+  const pending = new Map(iterators.map((_, index) => [index, step(index)]));
+  while (pending.size > 0) {
+    const { index, next } = await Promise.race(pending.values());
+    if (next.done) {
+      pending.delete(index);
+      continue;
+    }
+    pending.set(index, step(index));
+    yield { index, item: next.value };
+  }
+}

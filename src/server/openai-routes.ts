@@ -1,0 +1,52 @@
+/**
+ * The routes of OpenAI's API.
+ */
+import { chatSchema } from './openai-chat-schema.ts';
+import { startChat } from './openai-chat.ts';
+import { completionSchema, embeddingSchema } from './openai-completion-schema.ts';
+import { startCompletion } from './openai-completion.ts';
+import { embeddingList } from './openai-embedding.ts';
+import { acquireModel, get, post, type Call, type Route } from './route.ts';
+import type { ModelEntry } from './served-model.ts';
+import { sseResponse } from './streamed-response.ts';
+
+/** All rows, in the order of the document. */
+export const OPENAI_ROUTES: readonly Route[] = [
+  post('/v1/chat/completions', 'Answer a conversation', chatSchema, async (call, body) => {
+    const lease = await acquireModel(call, body.model);
+    return completion(call, startChat(call.context, call.scope, lease, body), body.stream ?? false);
+  }),
+  post('/v1/completions', 'Continue a text', completionSchema, async (call, body) => {
+    const lease = await acquireModel(call, body.model);
+    return completion(call, startCompletion(call.context, call.scope, lease, body), body.stream ?? false);
+  }),
+  post('/v1/embeddings', 'Turn texts into vectors', embeddingSchema, async (call, body) => {
+    const lease = await acquireModel(call, body.model);
+    try {
+      return Response.json(await embeddingList(lease, body, call.scope.signal));
+    } finally {
+      lease.release();
+    }
+  }),
+  get('/v1/models', 'List the models', async ({ context }) => {
+    const entries = await context.registry.catalog.list();
+    return Response.json({ object: 'list', data: entries.map(modelObject) });
+  }),
+  get('/v1/models/:id{.+}', 'Describe one model', async ({ context, param }) => {
+    return Response.json(modelObject(await context.registry.find(param('id'))));
+  }),
+];
+
+interface Replies {
+  whole(): Promise<object>;
+  chunks(): AsyncGenerator<object>;
+}
+
+async function completion({ context, scope }: Call, replies: Replies, isStreamed: boolean): Promise<Response> {
+  if (isStreamed) return sseResponse(context, scope, replies.chunks());
+  return Response.json(await replies.whole());
+}
+
+function modelObject({ id, createdAt }: ModelEntry): object {
+  return { id, object: 'model', created: Math.floor(createdAt.getTime() / 1000), owned_by: 'cria' };
+}

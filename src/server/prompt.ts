@@ -1,0 +1,57 @@
+/**
+ * Prompts from texts, tokens and conversations.
+ */
+import type { ChatMessage, ChatOptions, ToolDefinition } from '../tokenizer/chat-message.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { ApiError, invalidField } from './api-error.ts';
+import { checkTokenIds } from './sampling-request.ts';
+import type { ServedModel } from './served-model.ts';
+
+type PromptModel = Pick<ServedModel, 'tokenizer' | 'chatFormat'>;
+
+/** Tokens of a conversation, ready for the model's answer. A model without a chat format continues the messages' text. */
+export function chatPrompt(
+  { tokenizer, chatFormat }: PromptModel,
+  messages: readonly ChatMessage[],
+  tools: readonly ToolDefinition[],
+): number[] {
+  if (chatFormat === null) return continuationPrompt(tokenizer, messages, tools);
+  const firstTurn = messages.find(({ role }) => role !== 'system');
+  const options: ChatOptions = {
+    addGenerationPrompt: true,
+    // Llama 3.1's format has tools described in the first user message; without one there, in the system message.
+    ...(tools.length === 0 ? {} : { tools, toolsInUserMessage: firstTurn?.role === 'user' }),
+  };
+  return chatFormat.encode(messages, options);
+}
+
+function continuationPrompt(tokenizer: Tokenizer, messages: readonly ChatMessage[], tools: readonly unknown[]): number[] {
+  if (tools.length > 0) throw invalidField('tools', 'tools: this model has no chat format, so it cannot be told of tools');
+  return textPrompt(tokenizer, messages.map(({ content }) => content).join('\n'));
+}
+
+/** Tokens of a text as the model was trained to see it begin. */
+export function textPrompt(tokenizer: Tokenizer, text: string, param = 'prompt'): number[] {
+  const ids = tokenizer.encode(text, { bos: tokenizer.roles.addsBos });
+  if (ids.length > 0) return ids;
+  if (tokenizer.bosId !== null) return [tokenizer.bosId];
+  throw new ApiError(400, `${param}: is empty; give at least one character`, { param });
+}
+
+/** Token lists of a text, a token list, or several of either. */
+export function promptList(
+  tokenizer: Tokenizer,
+  prompt: string | readonly number[] | readonly string[] | readonly (readonly number[])[],
+  param: string,
+): (readonly number[])[] {
+  if (typeof prompt === 'string') return [textPrompt(tokenizer, prompt, param)];
+  if (typeof prompt[0] === 'number') return [checkedIds(tokenizer, prompt as readonly number[], param)];
+  return (prompt as readonly (string | readonly number[])[]).map((one, i) =>
+    typeof one === 'string' ? textPrompt(tokenizer, one, `${param}[${i}]`) : checkedIds(tokenizer, one, `${param}[${i}]`),
+  );
+}
+
+function checkedIds(tokenizer: Tokenizer, ids: readonly number[], param: string): readonly number[] {
+  checkTokenIds(ids, param, tokenizer);
+  return ids;
+}

@@ -70,7 +70,7 @@ function forward(ids: readonly number[]): { patterns: number[][][][]; logits: Fl
         const total = weights.reduce((a, b) => a + b);
         return weights.map((value) => value / total);
       });
-      for (const [row, shares] of heads[head].entries())
+      for (const [row, shares] of heads[head]!.entries())
         for (const [column, share] of shares.entries())
           for (let e = 0; e < headDim; e++)
             mixed[row]![qStart + e] = mixed[row]![qStart + e]! + share * v[column]![kvStart + e]!;

@@ -1,0 +1,163 @@
+/**
+ * Asks the model for replies: sends a message, answers it again, stops. Models that were not trained on conversations continue the text.
+ */
+import { signal } from '@preact/signals';
+import { textTokens } from '../api/inside.ts';
+import { messageOf } from '../api/http.ts';
+import { chosenModel, modelInfo, type ModelInfo } from '../api/models.ts';
+import { type ReplyEnd, streamReply } from '../api/reply.ts';
+import { goTo } from '../route.ts';
+import { conversations, openConversation, save, show } from './chat-state.ts';
+import {
+  branches,
+  type Conversation,
+  type Message,
+  pathTo,
+  type Reply,
+  type Sampling,
+  withChange,
+  withMessage,
+} from './conversation.ts';
+
+/** Replies that are being written, by conversation. */
+export const running = signal<ReadonlyMap<string, AbortController>>(new Map());
+
+/** What a screen reader is told: that a reply began, and the reply once it is whole. */
+export const spoken = signal('');
+
+/** Adds a person's message after `parentId` and asks for a reply. */
+export function sendMessage(conversation: Conversation, parentId: string | null, text: string): void {
+  const message: Message = { id: crypto.randomUUID(), parentId, role: 'user', text, reply: null };
+  save(withMessage(conversation, message, Date.now()));
+  if (openConversation.value.id !== conversation.id) goTo('chat', conversation.id);
+  void answer(conversation.id, message.id);
+}
+
+/** Asks for another reply to the message that `reply` answers. */
+export function answerAgain(conversation: Conversation, reply: Message): void {
+  if (reply.parentId !== null) void answer(conversation.id, reply.parentId);
+}
+
+/** Stops the reply of a conversation; what is there of it stays. */
+export function stopReply(conversationId: string): void {
+  running.value.get(conversationId)?.abort();
+}
+
+async function answer(conversationId: string, messageId: string): Promise<void> {
+  const model = chosenModel.value;
+  const conversation = conversations.value.get(conversationId);
+  if (model === null || !conversation || running.value.has(conversationId)) return;
+  const numEarlier = branches(conversation, messageId).length;
+  const reply: Reply = {
+    model,
+    finish: 'running',
+    error: null,
+    seed: seedFor(conversation.sampling, numEarlier),
+    promptTokens: null,
+    tokens: null,
+    tokensPerSecond: null,
+    firstMs: null,
+  };
+  const message: Message = { id: crypto.randomUUID(), parentId: messageId, role: 'assistant', text: '', reply };
+  const controller = new AbortController();
+  running.value = new Map(running.value).set(conversationId, controller);
+  save(withMessage(conversation, message, Date.now()));
+  spoken.value = 'The model is replying.';
+  const writing = new Writing(conversationId, message);
+  try {
+    const end = await ask(conversation, pathTo(conversation, messageId), reply, writing, controller.signal);
+    writing.finish({ ...reply, ...end });
+  } catch (error) {
+    if (controller.signal.aborted) writing.finish({ ...reply, finish: 'stopped' });
+    else writing.finish({ ...reply, finish: 'error', error: messageOf(error) });
+  } finally {
+    const rest = new Map(running.value);
+    rest.delete(conversationId);
+    running.value = rest;
+  }
+}
+
+const MAX_SEED = 2 ** 31;
+
+/** A seed that is given holds for the first reply; asking again counts on from it, or the reply would be the same. */
+function seedFor({ seed }: Sampling, numEarlier: number): number {
+  if (seed !== null) return seed + numEarlier;
+  return crypto.getRandomValues(new Uint32Array(1))[0]! % MAX_SEED;
+}
+
+/** Writes a reply into its conversation as it comes, once a frame. */
+class Writing {
+  readonly #conversationId: string;
+  readonly #message: Message;
+  #text = '';
+  #frame: number | null = null;
+
+  constructor(conversationId: string, message: Message) {
+    this.#conversationId = conversationId;
+    this.#message = message;
+  }
+
+  append(text: string): void {
+    this.#text += text;
+    this.#frame ??= requestAnimationFrame(() => {
+      this.#frame = null;
+      const changed = this.#changed({ text: this.#text });
+      if (changed) show(changed);
+    });
+  }
+
+  finish(reply: Reply): void {
+    if (this.#frame !== null) cancelAnimationFrame(this.#frame);
+    const changed = this.#changed({ text: this.#text, reply });
+    if (changed) save(changed);
+    spoken.value = reply.error ?? (this.#text === '' ? 'The model said nothing.' : `Reply: ${this.#text}`);
+  }
+
+  #changed(change: Partial<Message>): Conversation | null {
+    const conversation = conversations.value.get(this.#conversationId); // null if it was deleted meanwhile
+    return conversation ? withChange(conversation, this.#message.id, change) : null;
+  }
+}
+
+async function ask(
+  conversation: Conversation,
+  path: readonly Message[],
+  { model, seed }: Reply,
+  writing: Writing,
+  aborted: AbortSignal,
+): Promise<ReplyEnd> {
+  const info = await modelInfo(model);
+  const { sampling } = conversation;
+  const shared = { model, seed, ...samplingFields(sampling) };
+  const onText = (text: string) => writing.append(text);
+  if (info.is_chat) {
+    const system = conversation.system.trim() === '' ? [] : [{ role: 'system', content: conversation.system }];
+    const messages = [...system, ...path.map(({ role, text }) => ({ role, content: text }))];
+    const limit = sampling.maxTokens === null ? {} : { max_tokens: sampling.maxTokens };
+    return streamReply('/v1/chat/completions', { ...shared, ...limit, messages }, onText, aborted);
+  }
+  const prompt = await continuation(model, path, info, sampling);
+  return streamReply('/v1/completions', { ...shared, ...prompt }, onText, aborted);
+}
+
+const DEFAULT_CONTINUATION = 256; // tokens; such a model would go on until the context is full
+
+/** The text so far as tokens, its beginning left out where the context cannot hold it and the reply. */
+async function continuation(model: string, path: readonly Message[], info: ModelInfo, { maxTokens }: Sampling) {
+  const text = path.reduce((sum, next) => sum + (next.role === 'user' && /\S$/.test(sum) ? '\n' : '') + next.text, '');
+  const { tokens } = await textTokens({ model, text, special: false, bos: info.adds_bos });
+  const most = Math.max(1, Math.min(maxTokens ?? DEFAULT_CONTINUATION, Math.floor(info.context_length / 2)));
+  const prompt = tokens.slice(-(info.context_length - most)).map(({ id }) => id);
+  return { prompt, max_tokens: most };
+}
+
+/** Only what differs from doing nothing is sent. */
+function samplingFields({ temperature, topP, topK, minP, repetitionPenalty }: Sampling): object {
+  return {
+    temperature,
+    ...(topP < 1 && { top_p: topP }),
+    ...(topK !== null && { top_k: topK }),
+    ...(minP > 0 && { min_p: minP }),
+    ...(repetitionPenalty !== 1 && { repetition_penalty: repetitionPenalty }),
+  };
+}

@@ -1,0 +1,28 @@
+/**
+ * Where in the page one is, as the fragment of its address: #/tab or #/tab/item.
+ */
+import { signal } from '@preact/signals';
+
+export interface Route {
+  readonly tab: string;
+  /** What is open in the tab, or null. */
+  readonly item: string | null;
+}
+
+/** The current place. */
+export const route = signal<Route>(parseRoute(location.hash));
+
+addEventListener('hashchange', () => {
+  route.value = parseRoute(location.hash);
+});
+
+/** Goes to a place; it can be gone back from. */
+export function goTo(tab: string, item: string | null = null): void {
+  location.hash = item === null ? `#/${tab}` : `#/${tab}/${encodeURIComponent(item)}`;
+}
+
+/** The place that a fragment names; the tab is '' if it names none. */
+export function parseRoute(hash: string): Route {
+  const [tab = '', item = ''] = hash.replace(/^#\/?/, '').split('/');
+  return { tab, item: item === '' ? null : decodeURIComponent(item) };
+}

@@ -4,11 +4,12 @@
 import { Command } from 'commander';
 import { KV_TYPES } from '../infer/kv-cache.ts';
 import type { InferenceModel } from '../infer/model.ts';
+import { kvTypeFor } from '../infer/weight-states.ts';
 import { WEIGHT_TYPES, type WeightType } from '../infer/weight-type.ts';
 import { UsageError } from '../util/errors.ts';
 import { type CommandIo, logLine, printJson, printLine } from './io.ts';
 import type { Measurement, Workload } from './measure-generation.ts';
-import { choice, chooseBackend, kvTypeFor, openModel, wholeNumber } from './open-model.ts';
+import { choice, chooseBackend, openModel, wholeNumber } from './open-model.ts';
 
 interface Flags {
   readonly model?: string;

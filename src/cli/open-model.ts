@@ -7,7 +7,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Checkpoint } from '../formats/checkpoint.ts';
-import { KV_TYPES, type KvType } from '../infer/kv-cache.ts';
+import { KV_TYPES } from '../infer/kv-cache.ts';
 import type { InferenceModel } from '../infer/model.ts';
 import { WEIGHT_TYPES, type WeightType } from '../infer/weight-type.ts';
 import type { LlamaConfig } from '../model/config.ts';
@@ -24,14 +24,16 @@ export interface ModelFlags {
   readonly kv?: string;
   readonly context?: string;
   readonly backend?: string;
+  /** False after --no-cache. */
+  readonly cache?: boolean;
 }
 
-/** Adds --precision, --kv, --context and --backend. */
+/** Adds --precision, --kv, --context, --backend and --no-cache. */
 export function addModelFlags(command: Command, precision: 'auto' | WeightType = 'auto'): Command {
   return command
     .option(
       '--precision <type>',
-      `type of the weights: ${WEIGHT_TYPES.join(', ')}, or auto: as they were saved`,
+      `type of the weights: ${WEIGHT_TYPES.join(', ')}, or auto: as they were saved, exactly where that can be`,
       precision,
     )
     .option(
@@ -39,7 +41,11 @@ export function addModelFlags(command: Command, precision: 'auto' | WeightType =
       `type of keys and values in memory: ${KV_TYPES.join(', ')}; by default that of the weights, f16 if they are quantised`,
     )
     .option('--context <tokens>', 'longest prompt and reply together')
-    .option('--backend <name>', 'native or reference; by default the fastest that works here');
+    .option('--backend <name>', 'native or reference; by default the fastest that works here')
+    .option(
+      '--no-cache',
+      'neither use nor keep packed weights of quantised models (folder: CRIA_CACHE, else beside the model)',
+    );
 }
 
 /** A checkpoint whose weights are not yet loaded. */
@@ -56,14 +62,15 @@ export interface OpenedModel {
 
 /** Opens MODEL: a folder, a .gguf file, the folder of a training run, `nano`, or a Hugging Face id that was pulled. */
 export async function openModel(name: string, flags: ModelFlags, io: CommandIo): Promise<OpenedModel> {
-  const [{ openCheckpoint }, { loadModel }] = await Promise.all([
+  const [{ openCheckpoint }, { loadModel }, { cachePlaces }] = await Promise.all([
     import('../formats/open-checkpoint.ts'),
     import('../infer/model.ts'),
+    import('../infer/packed-cache.ts'),
   ]);
   const weightFlag = choice('--precision', flags.precision, ['auto', ...WEIGHT_TYPES]);
   const kvFlag = flags.kv === undefined ? null : choice('--kv', flags.kv, KV_TYPES);
   const checkpoint = await openCheckpoint(await checkpointPath(name, io));
-  const weightType = weightFlag === 'auto' ? storedType(checkpoint) : weightFlag;
+  const weightType = weightFlag === 'auto' ? 'stored' : weightFlag;
   return {
     checkpoint,
     loadTokenizer: () => tokenizerOf(checkpoint),
@@ -71,8 +78,16 @@ export async function openModel(name: string, flags: ModelFlags, io: CommandIo):
     load: async ({ wantedContext, batch }) => {
       const backend = await chooseBackend(flags, io);
       const contextLength = contextOf(flags, checkpoint.config, wantedContext);
-      const options = { weightType, kvType: kvFlag ?? kvTypeFor(weightType), contextLength, batch };
-      return loadModel(checkpoint, backend, options, progressOn(io));
+      return loadModel(
+        checkpoint,
+        backend,
+        { weightType, kvType: kvFlag, contextLength, batch },
+        {
+          onProgress: progressOn(io),
+          onNotice: (line) => logLine(io, line),
+          cachePlaces: flags.cache === false ? null : cachePlaces(io.env),
+        },
+      );
     },
     close: () => checkpoint.close(),
   };
@@ -124,10 +139,6 @@ async function newestStep(run: string, checkpoints: string): Promise<string> {
   throw new FormatError(`${run}: is a training run without a checkpoint yet; wait for the first one`);
 }
 
-function storedType({ weights }: Checkpoint): WeightType {
-  return weights.tensors.get('layers.0.attention.wq.weight')?.dtype === 'BF16' ? 'bf16' : 'f32';
-}
-
 /** Tokens after which a reply ends, as tokenizer or checkpoint say. */
 export function stopIdsOf({ checkpoint }: OpenedModel, tokenizer: Tokenizer): number[] {
   return [...new Set([...tokenizer.stopIds, ...checkpoint.tokenIds.eosIds])];
@@ -154,11 +165,6 @@ async function chatFormatOf(checkpoint: Checkpoint, tokenizer: Tokenizer): Promi
 export async function assumedChatFormat(tokenizer: Tokenizer): Promise<ChatFormat> {
   const { llama3ChatFormat } = await import('../tokenizer/chat-llama3.ts');
   return llama3ChatFormat(tokenizer, tokenizer.idOf(END_OF_MESSAGE) === null ? 'llama3' : 'llama3.1');
-}
-
-/** The type of keys and values that goes with a type of weights: as exact as they are. */
-export function kvTypeFor(weightType: WeightType): KvType {
-  return weightType === 'f32' || weightType === 'bf16' ? weightType : 'f16';
 }
 
 function contextOf({ context }: ModelFlags, { maxSeqLen }: LlamaConfig, wanted: number): number {

@@ -5,13 +5,12 @@ import { outputWeightName } from '../model/llama3.ts';
 import { byteLength } from '../tensor/dtype.ts';
 import { kvBytesPerToken } from './kv-cache.ts';
 import type { StepModel } from './step-graph.ts';
-import { weightStates } from './weight-states.ts';
 
 /** All weights that are multiplied, and the keys and values of sequences of these lengths. */
-export function decodeBytes({ config, weightForm, kvType }: StepModel, lengths: readonly number[]): number {
+export function decodeBytes({ config, weightTypes, kvType }: StepModel, lengths: readonly number[]): number {
   const cached = lengths.reduce((sum, length) => sum + length, 0) * kvBytesPerToken(config, kvType);
   let weights = 0;
-  for (const [name, { dtype, shape }] of weightStates(config, weightForm)) {
+  for (const [name, { dtype, shape }] of weightTypes) {
     // A table that is only looked up gives one row a sequence.
     if (name !== 'tok_embeddings.weight' || outputWeightName(config) === name) weights += byteLength(dtype, shape);
   }

@@ -97,7 +97,7 @@ describe('a model in memory', () => {
       { config: metaTiny, weights },
       float32(),
       { ...options, contextLength: 24 },
-      (share) => shares.push(share),
+      { onProgress: (share) => shares.push(share) },
     );
     assert.equal(shares.length, weights.tensors.size);
     assert.equal(shares.at(-1), 1);

@@ -1,26 +1,32 @@
 /**
- * A model loaded for inference: its weights, rotary table and KV cache as states of a backend. Weights come in one tensor at a time.
+ * A model loaded for inference: its weights, rotary table and KV cache as states of a backend. Weights come in a few rows at a time, or as
+ * a whole from the cache of packed weights.
  * Knows nothing of sequences and steps.
  */
-import { readTensorF32, type TensorSource } from '../formats/tensor-source.ts';
+import type { TensorSource } from '../formats/tensor-source.ts';
 import type { LlamaConfig } from '../model/config.ts';
 import { ropeTable } from '../model/rope.ts';
 import { ROPE_TABLE } from '../model/training-step.ts';
 import { checkMemory } from '../runtime/available-memory.ts';
 import type { Backend } from '../runtime/backend.ts';
 import type { StateStore } from '../runtime/compile.ts';
-import { byteLength, numValues } from '../tensor/dtype.ts';
+import { byteLength } from '../tensor/dtype.ts';
 import type { Precision } from '../tensor/operators.ts';
 import { CapacityError, ConfigError } from '../util/errors.ts';
 import { fillNormal, randomStream } from '../util/rng.ts';
+import { rowChunks, packTensor } from './pack-weights.ts';
+import { type CachePlaces, PackedCache } from './packed-cache.ts';
+import { keptWeights } from './stored-weights.ts';
 import { kvStateNames, kvStateType, type KvType, numBlocksFor } from './kv-cache.ts';
 import type { StepModel } from './step-graph.ts';
-import { type StateType, weightStates } from './weight-states.ts';
+import { bytesOf, kvTypeFor, type StateType, weightStates } from './weight-states.ts';
 import { precisionOf, type WeightType } from './weight-type.ts';
 
-export interface ModelOptions {
-  readonly weightType: WeightType;
-  readonly kvType: KvType;
+export interface LoadOptions {
+  /** `stored`: as the checkpoint has them, where panels hold that, else wider. */
+  readonly weightType: WeightType | 'stored';
+  /** Null: as exact as the weights. */
+  readonly kvType: KvType | null;
   /** Longest sequence in tokens, prompt and reply together; at most the model's own. */
   readonly contextLength: number;
   /** So many sequences of that length fit into the KV cache at once. */
@@ -33,25 +39,44 @@ export interface InferenceModel extends StepModel {
   readonly states: StateStore;
 }
 
-/** Called after each tensor with the share of all values loaded. */
-export type OnProgress = (share: number) => void;
+/** What may happen while a model loads. */
+export interface LoadHooks {
+  /** Called after each tensor with the share of all values loaded. */
+  readonly onProgress?: (share: number) => void;
+  /** Told in one line what was done with the weights. */
+  readonly onNotice?: (line: string) => void;
+  /** Where packed weights are kept for the next start; null or none: nowhere. */
+  readonly cachePlaces?: CachePlaces | null;
+}
 
 /** Loads the weights of a checkpoint. Throws CapacityError, before taking memory, if it does not suffice. */
 export async function loadModel(
-  { config, weights }: { config: LlamaConfig; weights: TensorSource },
+  { config, weights }: { readonly config: LlamaConfig; readonly weights: TensorSource },
   backend: Backend,
-  options: ModelOptions,
-  onProgress: OnProgress = () => {},
+  options: LoadOptions,
+  { onProgress = () => {}, onNotice = () => {}, cachePlaces = null }: LoadHooks = {},
 ): Promise<InferenceModel> {
-  const model = createModel(config, backend, options);
-  const types = [...weightStates(config, options.weightType)];
-  const total = types.reduce((sum, [, { shape }]) => sum + numValues(shape), 0);
+  const kept = keptWeights(config, weights, options.weightType);
+  const { form: weightForm, types: weightTypes, precision } = kept;
+  const kvType = options.kvType ?? kvTypeFor(weightForm);
+  const sizes = sizesOf(config, { ...options, kvType, weightForm, weightTypes, precision });
+  checkStatesFit(sizes);
+  if (kept.notice !== null) onNotice(kept.notice);
+  const cache = cachePlaces && (await PackedCache.open(weights.path, kept, backend, cachePlaces, onNotice));
+  const mapped = cache?.map(backend);
+  if (mapped) {
+    onProgress(1);
+    return addStates(backend, sizes, mapped);
+  }
+  const model = addStates(backend, sizes, new Map());
+  const total = bytesOf(kept.types);
   let loaded = 0;
-  for (const [name, { shape }] of types) {
-    model.states.get(name)!.write(await readTensorF32(weights, name));
-    loaded += numValues(shape);
+  for (const [name, { dtype, shape }] of kept.types) {
+    await packTensor(weights, name, model.states.get(name)!);
+    loaded += byteLength(dtype, shape);
     onProgress(loaded / total);
   }
+  await cache?.write(model.states);
   return model;
 }
 
@@ -64,14 +89,28 @@ export function randomModel(config: LlamaConfig, backend: Backend, options: Mode
   const model = createModel(config, backend, options);
   const period = new Float32Array(RANDOM_PERIOD);
   fillNormal(period, randomStream(0, 'random weights'), { std: RANDOM_STD });
-  for (const [name, { shape }] of weightStates(config, options.weightType)) {
-    const values = new Float32Array(numValues(shape));
-    if (shape.length === 1) values.fill(1);
-    else
-      for (let at = 0; at < values.length; at += RANDOM_PERIOD) values.set(period.subarray(0, values.length - at), at);
-    model.states.get(name)!.write(values);
+  for (const [name, { shape }] of model.weightTypes) {
+    const storage = model.states.get(name)!;
+    if (shape.length === 1) {
+      storage.write(new Float32Array(shape[0]!).fill(1));
+      continue;
+    }
+    for (const [firstRow, numRows] of rowChunks(shape)) {
+      storage.writeRows(firstRow, repeated(period, firstRow * shape[1]!, numRows * shape[1]!));
+    }
   }
   return model;
+}
+
+/** Values [start, start + count) of an endless repetition of `period`. */
+function repeated(period: Float32Array, start: number, count: number): Float32Array {
+  const values = new Float32Array(count);
+  for (let at = 0; at < count;) {
+    const piece = period.subarray((start + at) % period.length).subarray(0, count - at);
+    values.set(piece, at);
+    at += piece.length;
+  }
+  return values;
 }
 
 /**
@@ -82,24 +121,39 @@ export function trainedModel(
   config: LlamaConfig,
   backend: Backend,
   weights: StateStore,
-  options: Pick<ModelOptions, 'contextLength' | 'batch'> & { readonly precision: Precision },
+  options: Pick<LoadOptions, 'contextLength' | 'batch'> & { readonly precision: Precision },
 ): InferenceModel {
-  const sizes = sizesOf(config, { ...options, weightForm: 'rows', kvType: 'f32' });
-  const names = [...weightStates(config, 'rows').keys()];
-  return addStates(backend, sizes, new Map(names.map((name) => [name, weights.get(name)!])));
+  const weightTypes = weightStates(config, 'rows');
+  const sizes = sizesOf(config, { ...options, weightForm: 'rows', weightTypes, kvType: 'f32' });
+  return addStates(backend, sizes, new Map([...weightTypes.keys()].map((name) => [name, weights.get(name)!])));
 }
+
+/** Options of a model all of whose matrices have one type. */
+export type ModelOptions = Omit<LoadOptions, 'weightType' | 'kvType'> & {
+  readonly weightType: WeightType;
+  readonly kvType: KvType;
+};
 
 /** Takes the memory of a model: weights still zero, the rotary table filled, the cache empty. */
 export function createModel(config: LlamaConfig, backend: Backend, options: ModelOptions): InferenceModel {
   const { weightType } = options;
-  const sizes = sizesOf(config, { ...options, weightForm: weightType, precision: precisionOf(weightType) });
-  const largestTensor = Math.max(...[...weightStates(config, weightType).values()].map(bytesAsF32));
+  const weightTypes = weightStates(config, weightType);
+  const sizes = sizesOf(config, {
+    ...options,
+    weightForm: weightType,
+    weightTypes,
+    precision: precisionOf(weightType),
+  });
+  checkStatesFit(sizes);
+  return addStates(backend, sizes, new Map());
+}
+
+function checkStatesFit(sizes: StepModel): void {
   checkMemory(
-    stateBytes(sizes) + largestTensor, // which is held as f32 while it is packed
-    `this model with a context of ${options.contextLength} tokens`,
+    stateBytes(sizes),
+    `this model with a context of ${sizes.contextLength} tokens`,
     'use a shorter --context, --precision q4 or a smaller model',
   );
-  return addStates(backend, sizes, new Map());
 }
 
 function sizesOf(
@@ -107,7 +161,9 @@ function sizesOf(
   { batch, ...sizes }: Omit<StepModel, 'config' | 'numBlocks'> & { readonly batch: number },
 ): StepModel {
   checkContext(sizes.contextLength, config);
-  return { ...sizes, config, numBlocks: numBlocksFor(sizes.contextLength) * batch };
+  const { weightForm, weightTypes, precision, kvType, contextLength } = sizes;
+  const numBlocks = numBlocksFor(contextLength) * batch;
+  return { config, weightForm, weightTypes, precision, kvType, contextLength, numBlocks };
 }
 
 function addStates(backend: Backend, sizes: StepModel, states: StateStore): InferenceModel {
@@ -119,14 +175,9 @@ function addStates(backend: Backend, sizes: StepModel, states: StateStore): Infe
 }
 
 /** Type of every state that inference keeps: weights, rotary table, keys and values. */
-export function inferenceStates({
-  config,
-  weightForm,
-  kvType,
-  contextLength,
-  numBlocks,
-}: StepModel): Map<string, StateType> {
-  const types = weightStates(config, weightForm);
+export function inferenceStates(sizes: StepModel): Map<string, StateType> {
+  const { config, kvType, contextLength, numBlocks } = sizes;
+  const types = new Map(sizes.weightTypes);
   types.set(ROPE_TABLE, { dtype: 'f32', shape: [contextLength, config.headDim] });
   const cache = kvStateType(config, kvType, numBlocks);
   for (let layer = 0; layer < config.numLayers; layer++) {
@@ -137,13 +188,7 @@ export function inferenceStates({
 
 /** Bytes of all states of a model together. */
 export function stateBytes(sizes: StepModel): number {
-  let total = 0;
-  for (const { dtype, shape } of inferenceStates(sizes).values()) total += byteLength(dtype, shape);
-  return total;
-}
-
-function bytesAsF32({ shape }: StateType): number {
-  return byteLength('f32', shape);
+  return bytesOf(inferenceStates(sizes));
 }
 
 function checkContext(contextLength: number, { maxSeqLen }: LlamaConfig): void {

@@ -11,7 +11,6 @@ import type { Values } from '../runtime/backend.ts';
 import { type Tensor, trace, type Trace } from '../tensor/graph.ts';
 import type { InferenceModel } from './model.ts';
 import { checkContextFits, checkIds } from './request.ts';
-import { weightStates } from './weight-states.ts';
 
 /** Runs what `body` traces on the tokens of one text, i32 [T], and gives its outputs; throws ConfigError or CapacityError if they do not fit the model. */
 export async function runOnText(
@@ -39,13 +38,12 @@ export async function runOnText(
 }
 
 function uncachedContext(t: Trace, model: InferenceModel, T: number): LlamaContext {
-  const { config, precision } = model;
-  const weights = weightStates(config, model.weightForm);
+  const { config, precision, weightTypes } = model;
   return {
     config,
     precision,
     weight: (name) => {
-      const { dtype, shape } = weights.get(name)!;
+      const { dtype, shape } = weightTypes.get(name)!;
       return t.state(name, dtype, shape);
     },
     positions: t.input('positions', 'i32', [T]),

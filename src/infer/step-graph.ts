@@ -11,12 +11,13 @@ import { type Graph, trace, type Trace } from '../tensor/graph.ts';
 import type { Precision } from '../tensor/operators.ts';
 import { cacheWrite, gather } from '../tensor/ops.ts';
 import { KV_BLOCK_SIZE, kvStateNames, kvStateType, type KvType } from './kv-cache.ts';
-import { type WeightForm, weightStates } from './weight-states.ts';
+import type { WeightForm, WeightStates } from './weight-states.ts';
 
 /** What a model's graphs have in common. */
 export interface StepModel {
   readonly config: LlamaConfig;
   readonly weightForm: WeightForm;
+  readonly weightTypes: WeightStates;
   /** Arithmetic of the products, unless the weights are quantised. */
   readonly precision: Precision;
   readonly kvType: KvType;
@@ -50,15 +51,14 @@ export function stepGraph(model: StepModel, shape: StepShape): Graph {
 }
 
 function stepContext(t: Trace, model: StepModel, shape: StepShape): LlamaContext {
-  const { config, precision, kvType, numBlocks } = model;
-  const weights = weightStates(config, model.weightForm);
+  const { config, precision, weightTypes, kvType, numBlocks } = model;
   const cache = kvStateType(config, kvType, numBlocks);
   const slots = t.input('slots', 'i32', [shape.numTokens]);
   return {
     config,
     precision,
     weight: (name) => {
-      const { dtype, shape: size } = weights.get(name)!;
+      const { dtype, shape: size } = weightTypes.get(name)!;
       return t.state(name, dtype, size);
     },
     positions: t.input('positions', 'i32', [shape.numTokens]),

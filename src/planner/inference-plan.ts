@@ -49,7 +49,9 @@ export function inferencePlan(config: LlamaConfig, sizes: InferenceSizes): Infer
   const blocksEach = numBlocksFor(contextLength);
   const precision = precisionOf(weightType);
   const numBlocks = blocksEach * batch;
-  const model: StepModel = { config, weightForm: weightType, precision, kvType, contextLength, numBlocks };
+  const weightTypes = weightStates(config, weightType);
+  const forms = { weightForm: weightType, weightTypes, precision };
+  const model: StepModel = { config, ...forms, kvType, contextLength, numBlocks };
   const step = (numTokens: number, numSequences: number): StepShape => ({
     numTokens,
     numSegments: numSequences,
@@ -58,7 +60,7 @@ export function inferencePlan(config: LlamaConfig, sizes: InferenceSizes): Infer
   });
   const decode = stepGraph(model, step(batch, batch));
   const prefill = stepGraph(model, step(Math.min(PREFILL_CHUNK, contextLength), 1));
-  const weights = new Set(weightStates(config, weightType).keys());
+  const weights = new Set(weightTypes.keys());
   const weightBytes = stateBytes(decode, (name) => weights.has(name));
   const kvBytes = kvCacheBytes(config, kvType, contextLength, batch);
   const activationBytes = Math.max(arenaBytes(decode), arenaBytes(prefill));

@@ -51,6 +51,8 @@ export interface Executable {
 
 export interface Backend {
   readonly name: 'native' | 'reference';
+  /** The instruction set it computes with; null if it leaves that to the JavaScript engine. */
+  readonly isa: string | null;
   /** Bytes of scratch memory this backend's kernel wants beside its inputs and outputs; the planner places them in the arena. */
   workspaceBytes(node: Node): number;
   /** Zeroed memory for a state; throws CapacityError naming the size when there is none. */

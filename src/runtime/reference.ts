@@ -25,6 +25,7 @@ export function createReferenceBackend({ precision }: { precision: ReferencePrec
   const turns = new Turns();
   return {
     name: 'reference',
+    isa: null,
     workspaceBytes: () => 0,
     createStorage: (dtype, shape) => createStorage(precision, dtype, shape),
     mapStorage: () => null,

@@ -2,7 +2,7 @@
  * What a request can be refused with: status, type and code as OpenAI's API has them, and the bodies of both API families.
  * Source: OpenAI API reference, "Error codes"; Ollama docs/api.md.
  */
-import { CapacityError, ConfigError, CriaError, RequestError, ShapeError } from '../util/errors.ts';
+import { CapacityError, ConfigError, CriaError, RequestError, ShapeError, UsageError } from '../util/errors.ts';
 
 export interface ApiErrorDetails {
   /** OpenAI's machine-readable reason, such as `context_length_exceeded`; null where it has none. */
@@ -74,7 +74,7 @@ export function toApiError(error: unknown): ApiError {
   const options = { cause: error };
   if (error instanceof RequestError) return new ApiError(error.status, error.message, {}, options);
   if (error instanceof CapacityError) return new ApiError(503, error.message, { retryAfterSeconds: 10 }, options);
-  if (error instanceof ConfigError || error instanceof ShapeError) {
+  if (error instanceof ConfigError || error instanceof UsageError || error instanceof ShapeError) {
     return new ApiError(400, error.message, { param: pointerOf(error) }, options);
   }
   if (error instanceof CriaError && error.code !== 'E_INTERNAL') return new ApiError(500, error.message, {}, options);

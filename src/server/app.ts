@@ -34,7 +34,9 @@ export function createApp(context: ServerContext, routes: readonly Route[], shut
   }
   app.options('*', (c) => preflight(context, c.req.raw));
   app.notFound((c) => {
-    const error = new ApiError(404, `there is nothing at ${c.req.method} ${c.req.path.slice(0, 200)}`, { reason: 'not_found' });
+    const error = new ApiError(404, `there is nothing at ${c.req.method} ${c.req.path.slice(0, 200)}`, {
+      reason: 'not_found',
+    });
     return errorResponse(error, c.req.path);
   });
   return app;
@@ -50,7 +52,12 @@ async function answer(
   connection: ConnectionInfo,
 ): Promise<Response> {
   const { settings } = context;
-  const scope = new RequestScope(requestId(request), [request.signal, shutdown], settings.requestTimeoutMs, connection.destroy);
+  const scope = new RequestScope(
+    requestId(request),
+    [request.signal, shutdown],
+    settings.requestTimeoutMs,
+    connection.destroy,
+  );
   let response: Response;
   try {
     checkHost(request, settings);
@@ -101,7 +108,8 @@ function preflight({ settings }: ServerContext, request: Request): Response {
 
 function errorResponse(error: ApiError, path: string): Response {
   const body = path.startsWith('/api/') ? ollamaErrorBody(error) : openaiErrorBody(error);
-  const headers: Record<string, string> = error.retryAfterSeconds === null ? {} : { 'Retry-After': String(error.retryAfterSeconds) };
+  const headers: Record<string, string> =
+    error.retryAfterSeconds === null ? {} : { 'Retry-After': String(error.retryAfterSeconds) };
   if (error.status === 401) headers['WWW-Authenticate'] = 'Bearer';
   return Response.json(body, { status: error.status, headers });
 }
@@ -113,7 +121,13 @@ function requestId({ headers }: Request): string {
 }
 
 /** One line a request; never what was asked or answered, unless the settings say so. */
-function record({ log, metrics }: ServerContext, route: Route, { method }: Request, status: number, scope: RequestScope): void {
+function record(
+  { log, metrics }: ServerContext,
+  route: Route,
+  { method }: Request,
+  status: number,
+  scope: RequestScope,
+): void {
   const ms = performance.now() - scope.startedAt;
   const { failure } = scope;
   const shown = failure?.told.status ?? status;

@@ -11,11 +11,17 @@ type OriginSettings = Pick<ServerSettings, 'corsOrigins' | 'allowedHosts'>;
 export function checkHost({ url, headers }: Request, settings: OriginSettings): void {
   const { hostname, host } = new URL(url);
   if (settings.allowedHosts !== null && !settings.allowedHosts.includes(hostname)) {
-    throw new ApiError(403, `this server does not answer to the name "${hostname.slice(0, 100)}"; start it with --allow-host to change that`);
+    throw new ApiError(
+      403,
+      `this server does not answer to the name "${hostname.slice(0, 100)}"; start it with --allow-host to change that`,
+    );
   }
   const origin = headers.get('origin');
   if (origin === null || hostOf(origin) === host || isAllowed(origin, settings)) return;
-  throw new ApiError(403, `pages of ${origin.slice(0, 100)} may not use this server; start it with --cors-origin to let them in`);
+  throw new ApiError(
+    403,
+    `pages of ${origin.slice(0, 100)} may not use this server; start it with --cors-origin to let them in`,
+  );
 }
 
 /** Headers that let an allowed page read the answer. */

@@ -1,28 +1,19 @@
 /**
  * Routes that let the page look into a model and its tokenizer: sizes, tokens of a text or conversation, merge steps, the next-token
- * distribution, attention patterns. Knows nothing of how models are loaded and kept.
+ * distribution, attention patterns.
  */
-import { Hono } from 'hono';
 import { z } from 'zod';
 import { attentionPattern } from '../infer/attention-probe.ts';
 import { kvBytesPerToken } from '../infer/kv-cache.ts';
-import type { InferenceModel } from '../infer/model.ts';
 import { nextTokens } from '../infer/next-token-probe.ts';
-import type { ChatFormat } from '../tokenizer/chat-message.ts';
 import { mergeSteps } from '../tokenizer/merge-steps.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { RequestError } from '../util/errors.ts';
+import { acquireModel, type Call, get, post, type Route } from './route.ts';
+import type { ServedModel } from './served-model.ts';
 
 /** What there is to look into. */
-export interface InsideModel {
-  readonly tokenizer: Tokenizer;
-  /** Null for a model that was not trained on conversations. */
-  readonly chatFormat: ChatFormat | null;
-  readonly model: InferenceModel;
-}
-
-/** Runs `work` on a model by name, loading it first if need be, and keeps it loaded meanwhile. */
-export type UseModel = <T>(name: string, work: (model: InsideModel) => T | Promise<T>) => Promise<T>;
+export type InsideModel = Pick<ServedModel, 'tokenizer' | 'chatFormat' | 'model'>;
 
 /** Most tokens of a text whose attention is shown: a picture of more cannot be read. */
 export const MAX_PATTERN_TOKENS = 256;
@@ -47,32 +38,37 @@ const mergesRequest = z.strictObject({ ...named, text: z.string().max(MAX_MERGE_
 const nextRequest = z.strictObject({ ...named, text, count: z.number().int().min(1).max(100).default(20) });
 const attentionRequest = z.strictObject({ ...named, text, layer: z.number().int(), head: z.number().int() });
 
-/** The routes under /inside; errors are thrown for the app to answer. */
-export function insideRoutes(useModel: UseModel): Hono {
-  const app = new Hono();
-  app.get('/inside/model', async (c) => c.json(await useModel(c.req.query('model') ?? '', describe)));
-  route(app, 'tokens', tokensRequest, useModel, tokensOf);
-  route(app, 'merges', mergesRequest, useModel, (request, { tokenizer }) => mergesOf(request.text, tokenizer));
-  route(app, 'next', nextRequest, useModel, nextOf);
-  route(app, 'attention', attentionRequest, useModel, attentionOf);
-  return app;
-}
+/** All rows. */
+export const INSIDE_ROUTES: readonly Route[] = [
+  get('/inside/model', 'Sizes of the model that the query names', (call) => {
+    const name = new URL(call.request.url).searchParams.get('model') ?? undefined;
+    return look(call, name, describe);
+  }),
+  post('/inside/tokens', 'Tokens of a text or conversation, with their bytes and places', tokensRequest, (call, body) =>
+    look(call, body.model, (model) => tokensOf(body, model)),
+  ),
+  post('/inside/merges', 'How a word is merged', mergesRequest, (call, body) =>
+    look(call, body.model, ({ tokenizer }) => mergesOf(body.text, tokenizer)),
+  ),
+  post('/inside/next', 'The likeliest next tokens of a text', nextRequest, (call, body) =>
+    look(call, body.model, (model) => nextOf(body, model)),
+  ),
+  post('/inside/attention', 'Attention probabilities of one layer and head', attentionRequest, (call, body) =>
+    look(call, body.model, (model) => attentionOf(body, model)),
+  ),
+];
 
-function route<T extends { model: string }>(
-  app: Hono,
-  name: string,
-  schema: z.ZodType<T>,
-  useModel: UseModel,
-  answer: (request: T, model: InsideModel) => object | Promise<object>,
-): void {
-  app.post(`/inside/${name}`, async (c) => {
-    const body: unknown = await c.req.json().catch(() => {
-      throw new RequestError(400, 'the body is not valid JSON; send an object');
-    });
-    const { data, error } = schema.safeParse(body);
-    if (error) throw new RequestError(400, z.prettifyError(error));
-    return c.json(await useModel(data.model, (model) => answer(data, model)));
-  });
+async function look(
+  call: Call,
+  name: string | undefined,
+  work: (model: InsideModel) => object | Promise<object>,
+): Promise<Response> {
+  const lease = await acquireModel(call, name);
+  try {
+    return Response.json(await work(lease.model));
+  } finally {
+    lease.release();
+  }
 }
 
 function describe({ tokenizer, chatFormat, model }: InsideModel): object {

@@ -3,7 +3,9 @@
  */
 
 /** Items of all sources, each with the index of its source. */
-export async function* mergeReplies<T>(sources: readonly AsyncIterable<T>[]): AsyncGenerator<{ index: number; item: T }> {
+export async function* mergeReplies<T>(
+  sources: readonly AsyncIterable<T>[],
+): AsyncGenerator<{ index: number; item: T }> {
   const iterators = sources.map((source) => source[Symbol.asyncIterator]());
   const step = (index: number) => iterators[index]!.next().then((next) => ({ index, next }));
   const pending = new Map(iterators.map((_, index) => [index, step(index)]));

@@ -29,13 +29,30 @@ export class Metrics {
     const histogram = <T extends string>(name: string, help: string, labelNames: T[], buckets: number[]) =>
       new Histogram({ name, help, labelNames, buckets, registers });
     this.#requests = counter('cria_http_requests_total', 'Requests answered', ['route', 'status']);
-    this.#durations = histogram('cria_http_request_duration_seconds', 'From request to end of answer', ['route'], REQUEST_BUCKETS);
+    this.#durations = histogram(
+      'cria_http_request_duration_seconds',
+      'From request to end of answer',
+      ['route'],
+      REQUEST_BUCKETS,
+    );
     this.#promptTokens = counter('cria_prompt_tokens_total', 'Tokens of prompts', ['model']);
-    this.#cachedTokens = counter('cria_prompt_tokens_cached_total', 'Tokens of prompts found in the prefix cache', ['model']);
+    this.#cachedTokens = counter('cria_prompt_tokens_cached_total', 'Tokens of prompts found in the prefix cache', [
+      'model',
+    ]);
     this.#replyTokens = counter('cria_generation_tokens_total', 'Tokens of replies', ['model']);
     this.#replies = counter('cria_replies_total', 'Replies by how they ended', ['model', 'finish_reason']);
-    this.#firstToken = histogram('cria_time_to_first_token_seconds', 'From request to first token', ['model'], FIRST_TOKEN_BUCKETS);
-    this.#perToken = histogram('cria_time_per_output_token_seconds', 'Between tokens of a reply, its mean', ['model'], TOKEN_BUCKETS);
+    this.#firstToken = histogram(
+      'cria_time_to_first_token_seconds',
+      'From request to first token',
+      ['model'],
+      FIRST_TOKEN_BUCKETS,
+    );
+    this.#perToken = histogram(
+      'cria_time_per_output_token_seconds',
+      'Between tokens of a reply, its mean',
+      ['model'],
+      TOKEN_BUCKETS,
+    );
     this.#addGauges(loaded);
     collectDefaultMetrics({ register: this.#registry });
   }
@@ -90,8 +107,20 @@ const GAUGES: readonly (readonly [name: string, help: string, read: (loaded: Loa
   ['cria_batch_size', 'Sequences in the last step', ({ model }) => model.engine.stats().lastBatchSize],
   ['cria_kv_blocks_used', 'KV blocks in use', ({ model }) => model.engine.stats().kvBlocksUsed],
   ['cria_kv_blocks_total', 'KV blocks there are', ({ model }) => model.engine.stats().kvBlocksTotal],
-  ['cria_prefix_cache_queried_tokens_total', 'Prompt tokens looked up in the prefix cache', ({ model }) => model.engine.stats().prefixQueriedTokens],
-  ['cria_prefix_cache_hit_tokens_total', 'Prompt tokens found in it', ({ model }) => model.engine.stats().prefixHitTokens],
-  ['cria_preemptions_total', 'Sequences that had to start over for lack of KV blocks', ({ model }) => model.engine.stats().preemptions],
+  [
+    'cria_prefix_cache_queried_tokens_total',
+    'Prompt tokens looked up in the prefix cache',
+    ({ model }) => model.engine.stats().prefixQueriedTokens,
+  ],
+  [
+    'cria_prefix_cache_hit_tokens_total',
+    'Prompt tokens found in it',
+    ({ model }) => model.engine.stats().prefixHitTokens,
+  ],
+  [
+    'cria_preemptions_total',
+    'Sequences that had to start over for lack of KV blocks',
+    ({ model }) => model.engine.stats().preemptions,
+  ],
   ['cria_model_bytes', 'Bytes of weights and KV cache', ({ model }) => model.sizeBytes],
 ];

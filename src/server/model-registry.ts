@@ -2,6 +2,8 @@
  * Which models are in memory: loads one when it is first asked for, keeps it while it is used, and lets it go when nobody has used it for
  * a while or another needs the room.
  */
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CapacityError } from '../util/errors.ts';
 import { Admission } from './admission.ts';
 import { ApiError, modelNotFound } from './api-error.ts';
@@ -41,7 +43,7 @@ interface Slot {
   readonly startedAt: number;
   share: number;
   ready: { readonly model: ServedModel; readonly admission: Admission } | null;
-  readonly loading: Promise<void>;
+  loading: Promise<void>;
   users: number;
   lastUsedAt: number;
   keepAliveMs: number | null;
@@ -142,26 +144,13 @@ export class ModelRegistry {
   }
 
   #load(entry: ModelEntry): Slot {
-    const { keepAliveMs, pinned, maxWaiting } = this.#options;
-    const loading = this.#loadWithRoom(entry, (share) => (slot.share = share)).then(
-      (model) => {
-        slot.ready = { model, admission: new Admission(model.maxNumSequences, maxWaiting) };
-        const seconds = (performance.now() - slot.startedAt) / 1000;
-        this.#options.onEvent('loaded', entry.id, { seconds: Number(seconds.toFixed(2)), bytes: model.sizeBytes });
-      },
-      (error: unknown) => {
-        this.#slots.delete(entry.id);
-        this.#options.onEvent('failed', entry.id, { err: error });
-        throw error;
-      },
-    );
-    loading.catch(() => {}); // those who wait are told
+    const { keepAliveMs, pinned } = this.#options;
     const slot: Slot = {
       entry,
       startedAt: performance.now(),
       share: 0,
       ready: null,
-      loading,
+      loading: Promise.resolve(),
       users: 0,
       lastUsedAt: performance.now(),
       keepAliveMs: pinned.includes(entry.id) ? null : keepAliveMs,
@@ -169,7 +158,23 @@ export class ModelRegistry {
     };
     this.#slots.set(entry.id, slot);
     this.#options.onEvent('loading', entry.id, {});
+    slot.loading = this.#fill(slot);
+    slot.loading.catch(() => {}); // those who wait are told
     return slot;
+  }
+
+  async #fill(slot: Slot): Promise<void> {
+    const { id } = slot.entry;
+    try {
+      const model = await this.#loadWithRoom(slot.entry, (share) => (slot.share = share));
+      slot.ready = { model, admission: new Admission(model.maxNumSequences, this.#options.maxWaiting) };
+      const seconds = (performance.now() - slot.startedAt) / 1000;
+      this.#options.onEvent('loaded', id, { seconds: Number(seconds.toFixed(2)), bytes: model.sizeBytes });
+    } catch (error) {
+      this.#slots.delete(id);
+      this.#options.onEvent('failed', id, { err: error });
+      throw error;
+    }
   }
 
   /** Loads, letting go of idle models as long as memory does not suffice. */
@@ -192,20 +197,22 @@ export class ModelRegistry {
   }
 
   async #wait(slot: Slot, { maxWaitMs, signal }: AcquireOptions): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    let onAbort = (): void => {};
-    const aborted = new Promise<never>((_, reject) => {
-      onAbort = () => reject(signal.reason as Error);
-      signal.addEventListener('abort', onAbort);
-    });
-    const timeout = new Promise<never>((_, reject) => {
-      if (maxWaitMs !== null) timer = setTimeout(() => reject(loadingError(slot)), maxWaitMs);
-    });
+    const waiting = new AbortController();
+    const until = { signal: waiting.signal };
     try {
-      await Promise.race([slot.loading, aborted, timeout]);
+      await Promise.race([
+        slot.loading,
+        once(signal, 'abort', until).then(() => signal.throwIfAborted()),
+        ...(maxWaitMs === null
+          ? []
+          : [
+              sleep(maxWaitMs, null, until).then(() => {
+                throw loadingError(slot);
+              }),
+            ]),
+      ]);
     } finally {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
+      waiting.abort();
     }
   }
 

@@ -4,7 +4,10 @@
 import { z } from 'zod';
 import { ignored, optional, refused, samplingFields } from './request-fields.ts';
 
-const textPart = z.object({ type: z.literal('text', { error: 'must be "text": this server reads text only' }), text: z.string() });
+const textPart = z.object({
+  type: z.literal('text', { error: 'must be "text": this server reads text only' }),
+  text: z.string(),
+});
 const refusalPart = z.object({ type: z.literal('refusal'), refusal: z.string() });
 
 /** Text, or parts that are all text. */
@@ -22,7 +25,11 @@ export const messageSchema = z.discriminatedUnion('role', [
   z.object({ role: z.literal('system'), content }),
   z.object({ role: z.literal('developer'), content }),
   z.object({ role: z.literal('user'), content }),
-  z.object({ role: z.literal('assistant'), content: optional(assistantContent), tool_calls: optional(z.array(toolCall)) }),
+  z.object({
+    role: z.literal('assistant'),
+    content: optional(assistantContent),
+    tool_calls: optional(z.array(toolCall)),
+  }),
   z.object({ role: z.literal('tool'), content, tool_call_id: z.string() }),
 ]);
 export type OpenaiMessage = z.output<typeof messageSchema>;

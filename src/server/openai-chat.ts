@@ -11,7 +11,14 @@ import { chatMessages, toolDefinitions } from './openai-messages.ts';
 import { promptLogprobs, usageOf } from './openai-usage.ts';
 import { chatPrompt } from './prompt.ts';
 import { chatConstraint } from './reply-constraint.ts';
-import { type CallEvent, type ReplyEnd, type ReplyItem, replyPieces, type WholeReply, wholeReply } from './reply-pieces.ts';
+import {
+  type CallEvent,
+  type ReplyEnd,
+  type ReplyItem,
+  replyPieces,
+  type WholeReply,
+  wholeReply,
+} from './reply-pieces.ts';
 import { startReplies } from './replies.ts';
 import { samplingRequest } from './sampling-request.ts';
 import type { RequestScope, ServerContext } from './server-context.ts';
@@ -27,7 +34,12 @@ interface Frame {
 }
 
 /** Starts the replies a chat request asks for; takes over the lease. */
-export function startChat(context: ServerContext, scope: RequestScope, lease: Lease, request: ChatRequest): ChatReplies {
+export function startChat(
+  context: ServerContext,
+  scope: RequestScope,
+  lease: Lease,
+  request: ChatRequest,
+): ChatReplies {
   const { model, entry } = lease;
   try {
     const callsTools = (request.tools?.length ?? 0) > 0 && request.tool_choice !== 'none';
@@ -104,7 +116,10 @@ export class ChatReplies {
         continue;
       }
       if (item.text !== '' || item.token !== null) {
-        const logprobs = item.token === null ? null : { content: [chatLogprob(this.#lease.model.tokenizer, item.token)], refusal: null };
+        const logprobs =
+          item.token === null
+            ? null
+            : { content: [chatLogprob(this.#lease.model.tokenizer, item.token)], refusal: null };
         yield this.#chunk(index, { content: item.text }, null, logprobs);
       }
       for (const call of item.calls) yield this.#chunk(index, { tool_calls: [callDelta(call)] });

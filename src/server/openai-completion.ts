@@ -21,7 +21,12 @@ import type { RequestScope, ServerContext } from './server-context.ts';
 const DEFAULT_MAX_TOKENS = 16; // OpenAI's
 
 /** Starts the replies a completion request asks for; takes over the lease. */
-export function startCompletion(context: ServerContext, scope: RequestScope, lease: Lease, request: CompletionRequest): CompletionReplies {
+export function startCompletion(
+  context: ServerContext,
+  scope: RequestScope,
+  lease: Lease,
+  request: CompletionRequest,
+): CompletionReplies {
   const { model, entry } = lease;
   try {
     const { n = 1, best_of: bestOf = n } = request;
@@ -35,7 +40,9 @@ export function startCompletion(context: ServerContext, scope: RequestScope, lea
       constraint: fieldConstraint(request, model.tokenizer),
       // Choosing the best of several needs the probability of each.
       logprobs: request.logprobs ?? (bestOf > n ? 0 : null),
-      ...(wantsLogprobs && request.echo ? { promptLogprobs: Math.max(request.logprobs!, request.prompt_logprobs ?? 0) } : {}),
+      ...(wantsLogprobs && request.echo
+        ? { promptLogprobs: Math.max(request.logprobs!, request.prompt_logprobs ?? 0) }
+        : {}),
     });
     return new CompletionReplies(request, replies, prompts, lease, {
       id: `cmpl-${randomBytes(12).toString('hex')}`,
@@ -73,7 +80,13 @@ export class CompletionReplies {
   readonly #frame: Frame;
   readonly #items: AsyncGenerator<ReplyItem>[];
 
-  constructor(request: CompletionRequest, replies: readonly Generation[], prompts: readonly (readonly number[])[], lease: Lease, frame: Frame) {
+  constructor(
+    request: CompletionRequest,
+    replies: readonly Generation[],
+    prompts: readonly (readonly number[])[],
+    lease: Lease,
+    frame: Frame,
+  ) {
     this.#request = request;
     this.#prompts = prompts;
     this.#lease = lease;
@@ -89,7 +102,10 @@ export class CompletionReplies {
     return {
       ...this.#frame,
       choices: chosen.map((reply, index) => this.#choice(reply, index)),
-      usage: usageOf(replies.map(({ result }) => result), bestOf),
+      usage: usageOf(
+        replies.map(({ result }) => result),
+        bestOf,
+      ),
       ...promptLogprobs(this.#tokenizer, replies[0]!.result),
     };
   }
@@ -100,12 +116,19 @@ export class CompletionReplies {
     const results: GenerationResult[] = [];
     const offsets = this.#items.map(() => 0);
     const usage = options?.include_usage ? { usage: null } : {};
-    const chunk = (index: number, text: string, tokens: readonly TokenLogprobs[], finishReason: string | null): object => {
-      const logprobs = this.#request.logprobs === undefined ? null : completionLogprobs(this.#tokenizer, tokens, offsets[index]!);
+    const chunk = (
+      index: number,
+      text: string,
+      tokens: readonly TokenLogprobs[],
+      finishReason: string | null,
+    ): object => {
+      const logprobs =
+        this.#request.logprobs === undefined ? null : completionLogprobs(this.#tokenizer, tokens, offsets[index]!);
       offsets[index]! += text.length;
       return { ...this.#frame, choices: [{ index, text, logprobs, finish_reason: finishReason }], ...usage };
     };
-    if (echo) for (const index of this.#items.keys()) yield chunk(index, this.#promptText(Math.floor(index / n)), [], null);
+    if (echo)
+      for (const index of this.#items.keys()) yield chunk(index, this.#promptText(Math.floor(index / n)), [], null);
     for await (const { index, item } of mergeReplies(this.#items)) {
       if (item.kind === 'end') {
         results[index] = item.result;
@@ -143,6 +166,9 @@ export class CompletionReplies {
 /** The `count` replies with the highest mean log-probability per token (OpenAI's best_of), the first of equals. */
 function best(replies: readonly WholeReply[], count: number): WholeReply[] {
   if (replies.length === count) return [...replies];
-  const mean = ({ tokens }: WholeReply) => tokens.reduce((sum, { logprob }) => sum + logprob!, 0) / Math.max(1, tokens.length);
-  return replies.toSorted((a, b) => mean(b) - mean(a)).slice(0, count);
+  return replies.toSorted((a, b) => meanLogprob(b) - meanLogprob(a)).slice(0, count);
+}
+
+function meanLogprob({ tokens }: WholeReply): number {
+  return tokens.reduce((sum, { logprob }) => sum + logprob!, 0) / Math.max(1, tokens.length);
 }

@@ -14,7 +14,11 @@ export async function embeddingList(lease: Lease, request: EmbeddingRequest, sig
   const promptTokens = prompts.reduce((sum, { length }) => sum + length, 0);
   return {
     object: 'list',
-    data: vectors.map((vector, index) => ({ object: 'embedding', index, embedding: isBase64 ? base64(vector) : Array.from(vector) })),
+    data: vectors.map((vector, index) => ({
+      object: 'embedding',
+      index,
+      embedding: isBase64 ? base64(vector) : Array.from(vector),
+    })),
     model: lease.entry.id,
     usage: { prompt_tokens: promptTokens, total_tokens: promptTokens },
   };
@@ -28,7 +32,8 @@ export async function embedAll(
   param: string,
 ): Promise<Float32Array[]> {
   const { contextLength } = model.model;
-  for (const { length } of prompts) if (length > contextLength) throw contextLengthExceeded(length, null, contextLength, param);
+  for (const { length } of prompts)
+    if (length > contextLength) throw contextLengthExceeded(length, null, contextLength, param);
   const leave = admission.enter(1);
   try {
     return await Promise.all(prompts.map((ids) => model.engine.embed(ids, { signal })));

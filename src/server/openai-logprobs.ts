@@ -31,7 +31,11 @@ export function chatLogprob(tokenizer: Tokenizer, { id, logprob, topLogprobs }: 
 }
 
 /** `logprobs` of a text completion; `firstOffset` is where in the text its first token starts. */
-export function completionLogprobs(tokenizer: Tokenizer, tokens: readonly TokenLogprobs[], firstOffset: number): object {
+export function completionLogprobs(
+  tokenizer: Tokenizer,
+  tokens: readonly TokenLogprobs[],
+  firstOffset: number,
+): object {
   let offset = firstOffset;
   const offsets: number[] = [];
   const names = tokens.map(({ id }) => tokenizer.decode([id]));

@@ -35,7 +35,10 @@ function answersAfter(messages: readonly OpenaiMessage[], callsAt: number): Tool
     const message = messages[i]!;
     if (message.role !== 'tool') break;
     if (answers.has(message.tool_call_id)) {
-      throw invalidField(`messages[${i}].tool_call_id`, `messages[${i}]: the call "${message.tool_call_id}" is answered twice`);
+      throw invalidField(
+        `messages[${i}].tool_call_id`,
+        `messages[${i}]: the call "${message.tool_call_id}" is answered twice`,
+      );
     }
     answers.set(message.tool_call_id, textOf(message.content));
   }
@@ -45,7 +48,10 @@ function answersAfter(messages: readonly OpenaiMessage[], callsAt: number): Tool
 function callTurns(text: string, calls: readonly ToolCall[], answers: ToolAnswers): ChatMessage[] {
   const unknown = [...answers.keys()].find((id) => !calls.some((call) => call.id === id));
   if (unknown !== undefined) {
-    throw invalidField('messages', `a tool message answers the call "${unknown}", which the message before it does not make`);
+    throw invalidField(
+      'messages',
+      `a tool message answers the call "${unknown}", which the message before it does not make`,
+    );
   }
   return calls.flatMap((call, i): ChatMessage[] => {
     const turn: ChatMessage = { role: 'assistant', content: i === 0 ? text : '', toolCalls: [call] };
@@ -54,7 +60,10 @@ function callTurns(text: string, calls: readonly ToolCall[], answers: ToolAnswer
   });
 }
 
-function toolCallOf({ id, function: { name, arguments: json } }: { id: string; function: { name: string; arguments: string } }, where: string): ToolCall {
+function toolCallOf(
+  { id, function: { name, arguments: json } }: { id: string; function: { name: string; arguments: string } },
+  where: string,
+): ToolCall {
   let value: unknown;
   try {
     value = json.trim() === '' ? {} : JSON.parse(json);

@@ -38,7 +38,10 @@ function operation({ path, summary, schema, access }: Route): object {
       ? {}
       : { requestBody: { required: true, content: { 'application/json': { schema: bodySchema(schema) } } } }),
     ...(access === 'open' ? {} : { security: [{ bearer: [] }, { apiKey: [] }, {}] }),
-    responses: { 200: { description: 'the answer' }, default: { description: 'an error, in the words of the API the path belongs to' } },
+    responses: {
+      200: { description: 'the answer' },
+      default: { description: 'an error, in the words of the API the path belongs to' },
+    },
   };
 }
 

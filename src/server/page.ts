@@ -27,10 +27,15 @@ export async function pageRoutes(folder: string): Promise<Route[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
   const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
   const routes = await Promise.all(
-    files.map(async (file) => fileRoute(`/${file.slice(folder.length).replaceAll('\\', '/').replace(/^\/+/, '')}`, await readFile(file))),
+    files.map(async (file) =>
+      fileRoute(`/${file.slice(folder.length).replaceAll('\\', '/').replace(/^\/+/, '')}`, await readFile(file)),
+    ),
   );
   const index = routes.find(({ path }) => path === '/index.html');
-  return [...routes, index ? { ...index, path: '/' } : get('/', 'Says that the server runs', () => new Response(`${NO_PAGE}\n`), 'open')];
+  return [
+    ...routes,
+    index ? { ...index, path: '/' } : get('/', 'Says that the server runs', () => new Response(`${NO_PAGE}\n`), 'open'),
+  ];
 }
 
 function fileRoute(path: string, bytes: Uint8Array<ArrayBuffer>): Route {

@@ -25,8 +25,13 @@ export function chatPrompt(
   return chatFormat.encode(messages, options);
 }
 
-function continuationPrompt(tokenizer: Tokenizer, messages: readonly ChatMessage[], tools: readonly unknown[]): number[] {
-  if (tools.length > 0) throw invalidField('tools', 'tools: this model has no chat format, so it cannot be told of tools');
+function continuationPrompt(
+  tokenizer: Tokenizer,
+  messages: readonly ChatMessage[],
+  tools: readonly unknown[],
+): number[] {
+  if (tools.length > 0)
+    throw invalidField('tools', 'tools: this model has no chat format, so it cannot be told of tools');
   return textPrompt(tokenizer, messages.map(({ content }) => content).join('\n'));
 }
 
@@ -47,7 +52,9 @@ export function promptList(
   if (typeof prompt === 'string') return [textPrompt(tokenizer, prompt, param)];
   if (typeof prompt[0] === 'number') return [checkedIds(tokenizer, prompt as readonly number[], param)];
   return (prompt as readonly (string | readonly number[])[]).map((one, i) =>
-    typeof one === 'string' ? textPrompt(tokenizer, one, `${param}[${i}]`) : checkedIds(tokenizer, one, `${param}[${i}]`),
+    typeof one === 'string'
+      ? textPrompt(tokenizer, one, `${param}[${i}]`)
+      : checkedIds(tokenizer, one, `${param}[${i}]`),
   );
 }
 

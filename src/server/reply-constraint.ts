@@ -31,7 +31,11 @@ export function constraintVocabulary(tokenizer: Tokenizer): ConstraintVocabulary
 type Source = readonly [param: string, make: (vocabulary: ConstraintVocabulary) => TokenConstraint];
 
 /** The only constraint that the fields ask for; null if none. Throws a 400 if there are several or it cannot be kept. */
-export function fieldConstraint(fields: SamplingFields, tokenizer: Tokenizer, more: readonly Source[] = []): TokenConstraint | null {
+export function fieldConstraint(
+  fields: SamplingFields,
+  tokenizer: Tokenizer,
+  more: readonly Source[] = [],
+): TokenConstraint | null {
   const sources = [...more, ...structuredSources(fields)];
   if (sources.length > 1) {
     const names = sources.map(([param]) => param).join(' and ');
@@ -47,8 +51,17 @@ export function chatConstraint(request: ChatRequest, tokenizer: Tokenizer): Toke
 }
 
 /** A constraint from JSON Schema, as Ollama's `format` has it; 'json' is any object. */
-export function formatConstraint(format: 'json' | Readonly<Record<string, unknown>>, tokenizer: Tokenizer): TokenConstraint {
-  return compiled(['format', (vocabulary) => (format === 'json' ? jsonConstraint(vocabulary) : jsonSchemaConstraint(format, vocabulary))], tokenizer);
+export function formatConstraint(
+  format: 'json' | Readonly<Record<string, unknown>>,
+  tokenizer: Tokenizer,
+): TokenConstraint {
+  return compiled(
+    [
+      'format',
+      (vocabulary) => (format === 'json' ? jsonConstraint(vocabulary) : jsonSchemaConstraint(format, vocabulary)),
+    ],
+    tokenizer,
+  );
 }
 
 function compiled([param, make]: Source, tokenizer: Tokenizer): TokenConstraint {
@@ -57,7 +70,12 @@ function compiled([param, make]: Source, tokenizer: Tokenizer): TokenConstraint 
   } catch (error) {
     if (!(error instanceof ConstraintError)) throw error;
     const { pointer } = error as { pointer?: string | null };
-    throw new ApiError(400, `${param}: ${error.message}`, { param: pointer ? `${param}#${pointer}` : param }, { cause: error });
+    throw new ApiError(
+      400,
+      `${param}: ${error.message}`,
+      { param: pointer ? `${param}#${pointer}` : param },
+      { cause: error },
+    );
   }
 }
 
@@ -68,12 +86,22 @@ function structuredSources(fields: SamplingFields): Source[] {
     ['structured_outputs.', nested ?? {}],
     [
       'guided_',
-      { json: fields.guided_json, regex: fields.guided_regex, choice: fields.guided_choice, grammar: fields.guided_grammar },
+      {
+        json: fields.guided_json,
+        regex: fields.guided_regex,
+        choice: fields.guided_choice,
+        grammar: fields.guided_grammar,
+      },
     ],
   ] as const) {
     const { json, regex, choice, grammar } = given;
     kinds.push(
-      [`${prefix}json`, json === undefined ? null : (vocabulary) => jsonSchemaConstraint(parsedSchema(json, `${prefix}json`), vocabulary)],
+      [
+        `${prefix}json`,
+        json === undefined
+          ? null
+          : (vocabulary) => jsonSchemaConstraint(parsedSchema(json, `${prefix}json`), vocabulary),
+      ],
       [`${prefix}regex`, regex === undefined ? null : (vocabulary) => regexConstraint(regex, vocabulary)],
       [`${prefix}choice`, choice === undefined ? null : (vocabulary) => choiceConstraint(choice, vocabulary)],
       [`${prefix}grammar`, grammar === undefined ? null : (vocabulary) => grammarConstraint(grammar, vocabulary)],
@@ -96,17 +124,29 @@ function formatSources({ response_format: format }: ChatRequest): Source[] {
   if (format === undefined || format.type === 'text') return [];
   if (format.type === 'json_object') return [['response_format', jsonConstraint]];
   const { schema } = format.json_schema;
-  return [['response_format.json_schema.schema', (vocabulary) => (schema === undefined ? jsonConstraint(vocabulary) : jsonSchemaConstraint(schema, vocabulary))]];
+  return [
+    [
+      'response_format.json_schema.schema',
+      (vocabulary) => (schema === undefined ? jsonConstraint(vocabulary) : jsonSchemaConstraint(schema, vocabulary)),
+    ],
+  ];
 }
 
-function toolSources({ tools = [], tool_choice: choice = 'auto', parallel_tool_calls: parallel = true }: ChatRequest): Source[] {
+function toolSources({
+  tools = [],
+  tool_choice: choice = 'auto',
+  parallel_tool_calls: parallel = true,
+}: ChatRequest): Source[] {
   const forces = choice === 'required' || typeof choice === 'object';
   if (tools.length === 0) {
     if (forces) throw invalidField('tool_choice', 'tool_choice: there are no tools to choose from; give tools');
     return [];
   }
   if (choice === 'none') return [];
-  const signatures: ToolSignature[] = tools.map(({ function: { name, parameters } }) => ({ name, parameters: parameters ?? null }));
+  const signatures: ToolSignature[] = tools.map(({ function: { name, parameters } }) => ({
+    name,
+    parameters: parameters ?? null,
+  }));
   const chosen = typeof choice === 'object' ? { name: choice.function.name } : choice;
   if (typeof chosen === 'object' && !signatures.some(({ name }) => name === chosen.name)) {
     throw invalidField('tool_choice', `tool_choice: there is no tool "${chosen.name}"; name one of tools`);

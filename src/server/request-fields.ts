@@ -13,7 +13,10 @@ export const ignored = z.unknown().optional().describe('accepted and ignored');
 
 /** A field that is known elsewhere and would change the answer: giving it is an error that says why. */
 export function refused(why: string) {
-  return z.null({ error: `is not supported: ${why}` }).optional().describe(`not supported: ${why}`);
+  return z
+    .null({ error: `is not supported: ${why}` })
+    .optional()
+    .describe(`not supported: ${why}`);
 }
 
 const MAX_STOP_STRINGS = 16;

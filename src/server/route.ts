@@ -31,12 +31,22 @@ export interface Route {
 type Answer<T> = (call: Call, body: T) => Promise<Response> | Response;
 
 /** A row that takes a JSON body. */
-export function post<S extends z.ZodType>(path: string, summary: string, schema: S, answer: Answer<z.output<S>>): Route {
+export function post<S extends z.ZodType>(
+  path: string,
+  summary: string,
+  schema: S,
+  answer: Answer<z.output<S>>,
+): Route {
   return { method: 'POST', path, summary, access: 'key', schema, answer };
 }
 
 /** A row without a body. */
-export function get(path: string, summary: string, answer: (call: Call) => Promise<Response> | Response, access: Access = 'key'): Route {
+export function get(
+  path: string,
+  summary: string,
+  answer: (call: Call) => Promise<Response> | Response,
+  access: Access = 'key',
+): Route {
   return { method: 'GET', path, summary, access, schema: null, answer };
 }
 
@@ -44,7 +54,8 @@ export function get(path: string, summary: string, answer: (call: Call) => Promi
 export async function acquireModel({ context, scope }: Call, name: string | undefined): Promise<Lease> {
   const { registry, settings } = context;
   const wanted = name ?? registry.defaultId;
-  if (wanted === null) throw new ApiError(400, 'model: is required; GET /v1/models lists the models', { param: 'model' });
+  if (wanted === null)
+    throw new ApiError(400, 'model: is required; GET /v1/models lists the models', { param: 'model' });
   const lease = await registry.acquire(wanted, { maxWaitMs: settings.loadWaitMs, signal: scope.signal });
   scope.notes['model'] = lease.entry.id;
   return lease;

@@ -57,7 +57,11 @@ function biasOf(bias: Readonly<Record<string, number>>, tokenizer: Tokenizer): R
 }
 
 /** Throws a 400 that names the field unless the tokenizer has all these ids. */
-export function checkTokenIds(ids: readonly number[], param: string, { vocabSize }: Pick<Tokenizer, 'vocabSize'>): void {
+export function checkTokenIds(
+  ids: readonly number[],
+  param: string,
+  { vocabSize }: Pick<Tokenizer, 'vocabSize'>,
+): void {
   const wrong = ids.find((id) => id >= vocabSize);
   if (wrong === undefined) return;
   throw invalidField(param, `${param}: there is no token ${wrong}; this model's ids go from 0 to ${vocabSize - 1}`);

@@ -4,8 +4,10 @@
 import { pino, type Logger } from 'pino';
 import { ApiError } from './api-error.ts';
 import { type App, createApp } from './app.ts';
+import { insideTable } from './inside-mount.ts';
 import { Metrics } from './metrics.ts';
 import { ModelRegistry, type RegistryOptions } from './model-registry.ts';
+import { OLLAMA_ROUTES } from './ollama-routes.ts';
 import { OPENAI_ROUTES } from './openai-routes.ts';
 import { pageRoutes } from './page.ts';
 import type { Route } from './route.ts';
@@ -46,7 +48,8 @@ export async function createCriaServer(catalog: ModelCatalog, options: ServerOpt
     pinned: [],
     maxWaiting: DEFAULT_MAX_WAITING,
     ...options.registry,
-    onEvent: (event, id, detail) => (event === 'failed' ? log.error({ model: id, ...detail }, event) : log.info({ model: id, ...detail }, event)),
+    onEvent: (event, id, detail) =>
+      event === 'failed' ? log.error({ model: id, ...detail }, event) : log.info({ model: id, ...detail }, event),
   });
   const context: ServerContext = {
     registry,
@@ -57,11 +60,11 @@ export async function createCriaServer(catalog: ModelCatalog, options: ServerOpt
   };
   const shutdown = new AbortController();
   let isDraining = false;
-  const documented: Route[] = [...OPENAI_ROUTES, ...TOKENIZE_ROUTES];
+  const documented: Route[] = [...OPENAI_ROUTES, ...OLLAMA_ROUTES, ...TOKENIZE_ROUTES];
   const status = statusRoutes(() => isDraining, documented);
   documented.push(...status);
   const page = options.pageFolder ? await pageRoutes(options.pageFolder) : [];
-  const app = createApp(context, [...documented, ...page], shutdown.signal);
+  const app = createApp(context, [...documented, ...insideTable(), ...page], shutdown.signal);
   return {
     app,
     registry,

@@ -8,14 +8,24 @@ import { get, type Route } from './route.ts';
 /** `isDraining` is true once the server no longer takes work; `documented` are the rows the OpenAPI document describes. */
 export function statusRoutes(isDraining: () => boolean, documented: readonly Route[]): Route[] {
   return [
-    get('/health', 'Whether the server takes requests', ({ context: { registry } }) => health(isDraining(), registry.pinnedLoading), 'open'),
+    get(
+      '/health',
+      'Whether the server takes requests',
+      ({ context: { registry } }) => health(isDraining(), registry.pinnedLoading),
+      'open',
+    ),
     get('/health/live', 'Whether the process answers', () => Response.json({ status: 'ok' }), 'open'),
     get('/metrics', 'Prometheus metrics', async ({ context }) => {
       const { body, contentType } = await context.metrics.render();
       return new Response(body, { headers: { 'Content-Type': contentType } });
     }),
     get('/version', 'Version of the server', ({ context }) => Response.json({ version: context.version }), 'open'),
-    get('/openapi.json', 'This description', ({ context }) => Response.json(openapiDocument(documented, context.version)), 'open'),
+    get(
+      '/openapi.json',
+      'This description',
+      ({ context }) => Response.json(openapiDocument(documented, context.version)),
+      'open',
+    ),
   ];
 }
 
@@ -23,7 +33,10 @@ export function statusRoutes(isDraining: () => boolean, documented: readonly Rou
 function health(isDraining: boolean, loading: readonly string[]): Response {
   if (isDraining) throw new ApiError(503, 'the server is shutting down', { retryAfterSeconds: 5 });
   if (loading.length > 0) {
-    throw new ApiError(503, `the model "${loading[0]}" is being loaded`, { reason: 'model_loading', retryAfterSeconds: 1 });
+    throw new ApiError(503, `the model "${loading[0]}" is being loaded`, {
+      reason: 'model_loading',
+      retryAfterSeconds: 1,
+    });
   }
   return Response.json({ status: 'ok' });
 }

@@ -39,7 +39,12 @@ export function ndjsonResponse(context: ServerContext, scope: RequestScope, obje
   return streamed(NDJSON, context, scope, objects);
 }
 
-function streamed(format: Format, context: ServerContext, scope: RequestScope, objects: AsyncGenerator<object>): Response {
+function streamed(
+  format: Format,
+  context: ServerContext,
+  scope: RequestScope,
+  objects: AsyncGenerator<object>,
+): Response {
   const { pingMs, stallMs } = context.settings;
   scope.keepOpen();
   const body = eventStream(pieces(format, objects), {

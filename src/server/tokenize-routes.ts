@@ -17,7 +17,12 @@ const model = optional(z.string());
 const tokenizeSchema = z.union([
   z.strictObject({ model, content: z.string(), add_special: flag, parse_special: flag, with_pieces: flag }),
   z.strictObject({ model, prompt: z.string(), add_special_tokens: flag, return_token_strs: flag }),
-  z.strictObject({ model, messages: z.array(messageSchema).min(1), add_generation_prompt: flag, return_token_strs: flag }),
+  z.strictObject({
+    model,
+    messages: z.array(messageSchema).min(1),
+    add_generation_prompt: flag,
+    return_token_strs: flag,
+  }),
 ]);
 
 const detokenizeSchema = z.strictObject({ model, tokens: z.array(z.number().int().min(0)) });
@@ -36,7 +41,11 @@ export const TOKENIZE_ROUTES: readonly Route[] = [
   ),
 ];
 
-async function withModel(call: Call, name: string | undefined, work: (model: ServedModel) => object): Promise<Response> {
+async function withModel(
+  call: Call,
+  name: string | undefined,
+  work: (model: ServedModel) => object,
+): Promise<Response> {
   const lease = await acquireModel(call, name);
   try {
     return Response.json(work(lease.model));
@@ -48,7 +57,10 @@ async function withModel(call: Call, name: string | undefined, work: (model: Ser
 function tokenized(body: z.output<typeof tokenizeSchema>, served: ServedModel): object {
   const { tokenizer } = served;
   if ('content' in body) {
-    const ids = tokenizer.encode(body.content, { bos: (body.add_special ?? false) && tokenizer.roles.addsBos, allowSpecial: body.parse_special ?? true });
+    const ids = tokenizer.encode(body.content, {
+      bos: (body.add_special ?? false) && tokenizer.roles.addsBos,
+      allowSpecial: body.parse_special ?? true,
+    });
     return { tokens: body.with_pieces ? ids.map((id) => ({ id, piece: pieceOf(served, id) })) : ids };
   }
   const ids =

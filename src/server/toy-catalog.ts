@@ -3,7 +3,7 @@
  */
 import { Engine, type EngineOptions } from '../infer/engine.ts';
 import { ModelRunner } from '../infer/model-runner.ts';
-import { stateBytes, type ModelOptions } from '../infer/model.ts';
+import { stateBytes } from '../infer/model.ts';
 import { testBackends, TOY_CONFIG, toyModel } from '../infer/toy-model.ts';
 import { ByteTable } from '../tokenizer/byte-table.ts';
 import { llama3ChatFormat } from '../tokenizer/chat-llama3.ts';
@@ -26,7 +26,7 @@ export function toyTokenizer(): Tokenizer {
 
 export interface ToyOptions {
   readonly id?: string;
-  readonly model?: Partial<ModelOptions>;
+  readonly model?: Parameters<typeof toyModel>[1];
   readonly engine?: EngineOptions;
   /** Continues text instead of answering. */
   readonly isBase?: boolean;
@@ -46,7 +46,13 @@ export interface ToyCatalog extends ModelCatalog {
 export function toyCatalog(options: ToyOptions = {}): ToyCatalog {
   const entries = new Map<string, ModelEntry>();
   const add = (id: string) =>
-    entries.set(id, { id, path: `/models/${id}`, createdAt: new Date('2026-01-02T03:04:05Z'), sizeBytes: 1234, digest: 'ab12' });
+    entries.set(id, {
+      id,
+      path: `/models/${id}`,
+      createdAt: new Date('2026-01-02T03:04:05Z'),
+      sizeBytes: 1234,
+      digest: 'ab12',
+    });
   add(options.id ?? 'toy');
   const [removed, loads, disposals] = [[] as string[], { count: 0 }, { count: 0 }];
   return {
@@ -86,12 +92,20 @@ export function toyCatalog(options: ToyOptions = {}): ToyCatalog {
 const CONTEXT = 256;
 
 /** The model alone. */
-export function toyServedModel({ model: sizes, engine: limits = {}, isBase, backend }: ToyOptions = {}, onDispose: () => void = () => {}): ServedModel {
+export function toyServedModel(
+  { model: sizes, engine: limits = {}, isBase, backend }: ToyOptions = {},
+  onDispose: () => void = () => {},
+): ServedModel {
   const tokenizer = toyTokenizer();
   const backends = [...testBackends()];
-  const makeBackend = backend === undefined ? backends[backends.length > 1 ? 1 : 0]![1] : new Map(backends).get(backend)!;
-  const contextLength = sizes?.contextLength ?? CONTEXT;
-  const config = { ...TOY_CONFIG, vocabSize: tokenizer.vocabSize, maxSeqLen: Math.max(TOY_CONFIG.maxSeqLen, contextLength) };
+  const makeBackend =
+    backend === undefined ? backends[backends.length > 1 ? 1 : 0]![1] : new Map(backends).get(backend)!;
+  const { contextLength = CONTEXT } = sizes ?? {};
+  const config = {
+    ...TOY_CONFIG,
+    vocabSize: tokenizer.vocabSize,
+    maxSeqLen: Math.max(TOY_CONFIG.maxSeqLen, contextLength),
+  };
   const model = toyModel(makeBackend(), { contextLength, batch: 4, ...sizes }, config);
   const engine = new Engine(new ModelRunner(model), tokenizer, limits);
   return {

@@ -1,0 +1,116 @@
+/**
+ * The routes of Ollama's API.
+ */
+import { contextLengthExceeded } from './api-error.ts';
+import type { Lease } from './model-registry.ts';
+import { deleteModel, installedModels, loadedModels, pullModel, showModel } from './ollama-models.ts';
+import { chatChunks, generateChunks, joined, nanoseconds } from './ollama-replies.ts';
+import {
+  deleteSchema,
+  embedSchema,
+  generateSchema,
+  keepAliveMs,
+  ollamaChatSchema,
+  pullSchema,
+  showSchema,
+} from './ollama-schema.ts';
+import { embedAll } from './openai-embedding.ts';
+import { textPrompt } from './prompt.ts';
+import { type Call, get, post, type Route } from './route.ts';
+import { ndjsonResponse } from './streamed-response.ts';
+import type { z } from 'zod';
+
+/** All rows, in the order of the document. */
+export const OLLAMA_ROUTES: readonly Route[] = [
+  post('/api/chat', 'Answer a conversation', ollamaChatSchema, async (call, body) => {
+    const lease = await acquire(call, body);
+    if (body.messages.length === 0)
+      return loadedOnly(call, lease, body, { message: { role: 'assistant', content: '' } });
+    return answer(call, chatChunks(call.context, call.scope, lease, body), body.stream);
+  }),
+  post('/api/generate', 'Continue or answer a prompt', generateSchema, async (call, body) => {
+    const lease = await acquire(call, body);
+    if (!body.prompt) return loadedOnly(call, lease, body, { response: '' });
+    return answer(call, generateChunks(call.context, call.scope, lease, body), body.stream);
+  }),
+  post('/api/embed', 'Turn texts into vectors of length 1', embedSchema, async (call, body) => {
+    const lease = await acquire(call, body);
+    try {
+      return Response.json(await embedded(call, lease, body));
+    } finally {
+      lease.release();
+    }
+  }),
+  get('/api/tags', 'List the models', async (call) => Response.json(await installedModels(call))),
+  get('/api/ps', 'List the models in memory', async (call) => Response.json(await loadedModels(call))),
+  post('/api/show', 'Describe a model', showSchema, async (call, body) => Response.json(await showModel(call, body))),
+  post('/api/pull', 'Download a model from the hub', pullSchema, pullModel),
+  {
+    ...post('/api/delete', 'Delete a downloaded model', deleteSchema, async (call, body) => {
+      await deleteModel(call, body);
+      return new Response(null, { status: 200 });
+    }),
+    method: 'DELETE',
+  },
+  get('/api/version', 'Version of the server', ({ context }) => Response.json({ version: context.version }), 'open'),
+];
+
+interface Common {
+  readonly model: string;
+  readonly keep_alive?: string | number | undefined;
+}
+
+/** Ollama's clients do not come back after a 503, so they wait for a model that is loading. */
+async function acquire({ context, scope }: Call, { model, keep_alive: keepAlive }: Common): Promise<Lease> {
+  const ms = keepAliveMs(keepAlive);
+  const lease = await context.registry.acquire(model, {
+    maxWaitMs: null,
+    signal: scope.signal,
+    ...(ms === undefined ? {} : { keepAliveMs: ms }),
+  });
+  scope.notes['model'] = lease.entry.id;
+  return lease;
+}
+
+/** An empty request loads a model, or with keep_alive 0 unloads it. */
+async function loadedOnly({ context }: Call, lease: Lease, body: Common, part: object): Promise<Response> {
+  lease.release();
+  const isUnload = keepAliveMs(body.keep_alive) === 0;
+  if (isUnload) await context.registry.unload(lease.entry.id);
+  return Response.json({
+    model: lease.entry.id,
+    created_at: new Date().toISOString(),
+    ...part,
+    done: true,
+    done_reason: isUnload ? 'unload' : 'load',
+  });
+}
+
+async function answer({ context, scope }: Call, chunks: AsyncGenerator<object>, stream = true): Promise<Response> {
+  return stream ? ndjsonResponse(context, scope, chunks) : Response.json(await joined(chunks));
+}
+
+async function embedded({ scope }: Call, lease: Lease, body: z.output<typeof embedSchema>): Promise<object> {
+  const { model } = lease;
+  const { contextLength } = model.model;
+  const texts = typeof body.input === 'string' ? [body.input] : body.input;
+  const prompts = texts.map((text) => {
+    const ids = textPrompt(model.tokenizer, text, 'input');
+    if (ids.length > contextLength && !body.truncate)
+      throw contextLengthExceeded(ids.length, null, contextLength, 'input');
+    return ids.slice(0, contextLength);
+  });
+  const vectors = await embedAll(lease, prompts, scope.signal, 'input');
+  return {
+    model: lease.entry.id,
+    embeddings: vectors.map(ofLengthOne),
+    total_duration: nanoseconds(performance.now() - scope.startedAt),
+    load_duration: nanoseconds(lease.loadMs),
+    prompt_eval_count: prompts.reduce((sum, { length }) => sum + length, 0),
+  };
+}
+
+function ofLengthOne(vector: Float32Array): number[] {
+  const length = Math.hypot(...vector) || 1;
+  return Array.from(vector, (value) => value / length);
+}

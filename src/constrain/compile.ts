@@ -1,26 +1,35 @@
 /**
  * Constraints on replies: from a JSON Schema, a regular expression, a list of choices or a grammar to what the engine asks for.
- * Compiled constraints are kept with the vocabulary, the least recently used go first.
+ * Compiled constraints are kept with the vocabulary; the least recently used go first.
  */
 import type { TokenConstraint } from '../infer/token-constraint.ts';
 import { ConstraintError } from '../util/errors.ts';
+import type { Expression } from './expression.ts';
+import { gbnfExpression } from './gbnf.ts';
+import { GrammarConstraint } from './grammar-constraint.ts';
+import { jsonSchemaExpression } from './json-schema.ts';
+import type { WhiteSpace } from './json-text.ts';
+import { literals } from './literals.ts';
+import { regexExpression } from './regex.ts';
 import type { ConstraintVocabulary } from './vocabulary.ts';
-
-/** How JSON may be spaced: 'limited' allows at most one space, or one line break with indentation, where JSON allows any; 'compact' none. */
-export type WhiteSpace = 'limited' | 'compact';
 
 export type JsonOptions = {
   /** Default 'limited'. */
   whiteSpace?: WhiteSpace;
 };
 
+/** Longest source of a constraint, in UTF-16 units. */
+const MAX_SOURCE = 1_000_000;
+
 /** Replies that are JSON texts valid under `schema` (draft 2020-12 or 7); what is not supported is a ConstraintError with its JSON pointer. */
 export function jsonSchemaConstraint(
   schema: unknown,
   vocabulary: ConstraintVocabulary,
-  options: JsonOptions = {},
+  { whiteSpace = 'limited' }: JsonOptions = {},
 ): TokenConstraint {
-  return notYet(schema, vocabulary, options);
+  return compiled(vocabulary, `schema ${whiteSpace}`, JSON.stringify(schema) ?? '', () =>
+    jsonSchemaExpression(vocabulary.json(whiteSpace), vocabulary.matcher, schema),
+  );
 }
 
 /** Replies that are one JSON object, any. */
@@ -30,19 +39,45 @@ export function jsonConstraint(vocabulary: ConstraintVocabulary, options: JsonOp
 
 /** Replies that match a regular expression from beginning to end. */
 export function regexConstraint(pattern: string, vocabulary: ConstraintVocabulary): TokenConstraint {
-  return notYet(pattern, vocabulary);
+  return compiled(vocabulary, 'regex', pattern, () => regexExpression(vocabulary.expressions, pattern));
 }
 
 /** Replies that are one of `choices`. */
 export function choiceConstraint(choices: readonly string[], vocabulary: ConstraintVocabulary): TokenConstraint {
-  return notYet(choices, vocabulary);
+  if (choices.length === 0) throw new ConstraintError('The list of choices is empty; give at least one.');
+  if (choices.includes(''))
+    throw new ConstraintError('A choice is the empty text; every reply has at least one token.');
+  return compiled(vocabulary, 'choice', JSON.stringify(choices), () => literals(vocabulary.expressions, choices));
 }
 
 /** Replies that the rule `root` of a GBNF grammar describes. */
 export function grammarConstraint(gbnf: string, vocabulary: ConstraintVocabulary): TokenConstraint {
-  return notYet(gbnf, vocabulary);
+  return compiled(vocabulary, 'grammar', gbnf, () => gbnfExpression(vocabulary.expressions, gbnf));
 }
 
-function notYet(..._given: readonly unknown[]): TokenConstraint {
-  throw new ConstraintError('Constraints are not available yet; ask without one.');
+/** The constraint of what `build` describes, from the cache if `source` was compiled before. */
+export function compiled(
+  vocabulary: ConstraintVocabulary,
+  kind: string,
+  source: string,
+  build: () => Expression,
+): TokenConstraint {
+  if (source.length > MAX_SOURCE) {
+    throw new ConstraintError(`The constraint has ${source.length} characters; at most ${MAX_SOURCE} are read.`);
+  }
+  return vocabulary.cached(`${kind}\0${source}`, () => {
+    const expression = withDepthLimit(() => vocabulary.expressions.build(build));
+    if (expression.kind === 'never') throw new ConstraintError('No text satisfies the constraint.');
+    return new GrammarConstraint(expression, vocabulary);
+  });
+}
+
+/** What is nested too deeply for recursion is an error of the source. */
+function withDepthLimit<T>(build: () => T): T {
+  try {
+    return build();
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new ConstraintError('The constraint is nested too deeply; make it simpler.', null, { cause });
+  }
 }

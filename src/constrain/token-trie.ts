@@ -1,0 +1,74 @@
+/**
+ * The tokens of a vocabulary by their bytes, as a trie laid out in depth-first order: the nodes below a node follow it, so a walk is a loop
+ * that jumps over what it need not see.
+ */
+
+/** Arrays by node; the root is not among them. */
+export type TokenTrie = {
+  readonly numNodes: number;
+  /** The byte that leads to a node. */
+  readonly byte: Uint8Array;
+  /** Number of bytes up to it, 1 for the first. */
+  readonly depth: Uint16Array;
+  /** The node after those below it. */
+  readonly end: Int32Array;
+  /** Depth of the deepest token at or below it. */
+  readonly deepest: Uint16Array;
+  /** Tokens of a node are tokens[tokenStart[node] .. tokenStart[node + 1]). */
+  readonly tokenStart: Int32Array;
+  readonly tokens: Int32Array;
+  /** Bytes of the longest token. */
+  readonly maxDepth: number;
+};
+
+type SortedTokens = { ids: Int32Array; bytes: readonly Uint8Array[]; common: Uint16Array };
+
+/** The trie of tokens given as [id, bytes], none of them empty. */
+export function tokenTrie(entries: readonly (readonly [number, Uint8Array])[]): TokenTrie {
+  const sorted = sortedTokens(entries);
+  const numNodes = sorted.bytes.reduce((sum, bytes, i) => sum + bytes.length - sorted.common[i]!, 0);
+  const trie = {
+    numNodes,
+    byte: new Uint8Array(numNodes),
+    depth: new Uint16Array(numNodes),
+    end: new Int32Array(numNodes),
+    deepest: new Uint16Array(numNodes),
+    tokenStart: new Int32Array(numNodes + 1),
+    tokens: sorted.ids,
+    maxDepth: sorted.bytes.reduce((max, { length }) => Math.max(max, length), 0),
+  };
+  let node = 0;
+  const path: number[] = [];
+  const close = (depth: number) => {
+    while (path.length > depth) trie.end[path.pop()!] = node;
+  };
+  for (const [i, bytes] of sorted.bytes.entries()) {
+    close(sorted.common[i]!);
+    for (let depth = sorted.common[i]!; depth < bytes.length; depth++) {
+      trie.byte[node] = bytes[depth]!;
+      trie.depth[node] = depth + 1;
+      trie.tokenStart[node] = i;
+      path.push(node++);
+    }
+    trie.tokenStart[node] = i + 1;
+    for (const above of path) trie.deepest[above] = Math.max(trie.deepest[above]!, bytes.length);
+  }
+  close(0);
+  return trie;
+}
+
+/** In the order of their bytes, with the number of bytes each shares with the one before. */
+function sortedTokens(entries: readonly (readonly [number, Uint8Array])[]): SortedTokens {
+  // One character a byte: the engine compares such strings at memory speed.
+  const keyed = entries.map(([id, bytes]) => ({ id, bytes, key: Buffer.from(bytes).toString('latin1') }));
+  keyed.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.id - b.id));
+  const bytes = keyed.map((entry) => entry.bytes);
+  const common = new Uint16Array(keyed.length);
+  for (let i = 1; i < keyed.length; i++) {
+    const [before, here] = [bytes[i - 1]!, bytes[i]!];
+    let length = 0;
+    while (length < before.length && length < here.length && before[length] === here[length]) length++;
+    common[i] = length;
+  }
+  return { ids: Int32Array.from(keyed, ({ id }) => id), bytes, common };
+}

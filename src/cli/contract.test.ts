@@ -28,6 +28,11 @@ const CONTRACT: Readonly<Record<string, readonly string[]>> = {
   bench: ['--model', '--shape', '--quant', '--prompt-tokens', '--gen-tokens', '--concurrency', '--json'],
   plan: ['--size', '--context', '--batch', '--kv', '--train', '--json'],
   pretrain: ['--recipe', '--config', '--set', '--out', '--resume', '--dry-run', '--json'],
+  inspect: ['--json'],
+  convert: ['--model', '--to', '--type', '--out', '--json'],
+  pull: ['--json'],
+  list: ['--json'],
+  remove: ['--json'],
   start: [],
 };
 

@@ -15,6 +15,19 @@ export function renderCount(count: number): string {
   return String(Math.round(count));
 }
 
+/** A size: 512 bytes, 12.3 kB, 4.56 MB, 16.1 GB. */
+export function renderFileSize(bytes: number): string {
+  for (const [size, unit] of [
+    [1e12, 'TB'],
+    [1e9, 'GB'],
+    [1e6, 'MB'],
+    [1e3, 'kB'],
+  ] as const) {
+    if (bytes >= size) return `${(bytes / size).toPrecision(3)} ${unit}`;
+  }
+  return `${Math.round(bytes)} bytes`;
+}
+
 /** A duration: 8 s, 3 min 20 s, 5 h 12 min, 3 d 4 h. */
 export function renderDuration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));

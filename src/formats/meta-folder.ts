@@ -4,9 +4,10 @@
  */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import type { LlamaConfig } from '../model/config.ts';
 import { FormatError } from '../util/errors.ts';
-import { readBoundedJsonFile } from './bounded-json.ts';
+import { checkSchema, readBoundedJsonFile } from './bounded-json.ts';
 import { checkWeights } from './check-weights.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { joinedSource, type JoinKind } from './joined-source.ts';
@@ -38,7 +39,8 @@ const JOIN_KINDS: Readonly<Record<string, JoinKind>> = {
 /** Opens the folder; throws a FormatError or ConfigError that names the file and every tensor that does not fit. */
 export async function openMetaFolder(folder: string): Promise<Checkpoint> {
   const paramsPath = join(folder, META_PARAMS_FILE);
-  const metadata = (await readBoundedJsonFile(paramsPath, PARAMS_BOUNDS, MAX_PARAMS_BYTES)) as Record<string, unknown>;
+  const params = await readBoundedJsonFile(paramsPath, PARAMS_BOUNDS, MAX_PARAMS_BYTES);
+  const metadata = checkSchema(z.record(z.string(), z.unknown()), params, paramsPath);
   const files = (await readdir(folder)).filter((name) => /^consolidated\.\d\d\.pth$/.test(name)).toSorted();
   const format = files.length > 0 ? 'meta' : 'cria';
   const stored = await (format === 'meta'

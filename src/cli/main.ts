@@ -6,12 +6,17 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { benchCommand } from './bench.ts';
 import { chatCommand } from './chat.ts';
+import { convertCommand } from './convert.ts';
 import { describeError, exitStatus, usageErrorOf } from './exit.ts';
 import { generateCommand } from './generate.ts';
+import { inspectCommand } from './inspect.ts';
 import { type CommandIo, logLine } from './io.ts';
+import { listCommand } from './list.ts';
 import { logitsCommand } from './logits.ts';
 import { planCommand } from './plan.ts';
 import { pretrainCommand } from './pretrain.ts';
+import { pullCommand } from './pull.ts';
+import { removeCommand } from './remove.ts';
 import { startCommand } from './start.ts';
 import { tokenizerCommand } from './tokenizer.ts';
 
@@ -27,6 +32,11 @@ const COMMANDS: readonly MakeCommand[] = [
   planCommand,
   benchCommand,
   logitsCommand,
+  inspectCommand,
+  convertCommand,
+  pullCommand,
+  listCommand,
+  removeCommand,
 ];
 
 /** The whole program, not yet run. */

@@ -4,7 +4,7 @@
 import { pino, type Logger } from 'pino';
 import { ApiError } from './api-error.ts';
 import { type App, createApp } from './app.ts';
-import { insideTable } from './inside-mount.ts';
+import { INSIDE_ROUTES } from './inside.ts';
 import { Metrics } from './metrics.ts';
 import { ModelRegistry, type RegistryOptions } from './model-registry.ts';
 import { OLLAMA_ROUTES } from './ollama-routes.ts';
@@ -64,7 +64,7 @@ export async function createCriaServer(catalog: ModelCatalog, options: ServerOpt
   const status = statusRoutes(() => isDraining, documented);
   documented.push(...status);
   const page = options.pageFolder ? await pageRoutes(options.pageFolder) : [];
-  const app = createApp(context, [...documented, ...insideTable(), ...page], shutdown.signal);
+  const app = createApp(context, [...documented, ...INSIDE_ROUTES, ...page], shutdown.signal);
   return {
     app,
     registry,

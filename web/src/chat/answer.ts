@@ -6,8 +6,8 @@ import { textTokens } from '../api/inside.ts';
 import { messageOf } from '../api/http.ts';
 import { chosenModel, modelInfo, type ModelInfo } from '../api/models.ts';
 import { type ReplyEnd, streamReply } from '../api/reply.ts';
-import { goTo } from '../route.ts';
-import { conversations, openConversation, save, show } from './chat-state.ts';
+import { goTo, route } from '../route.ts';
+import { conversations, save, show } from './chat-state.ts';
 import {
   branches,
   type Conversation,
@@ -29,7 +29,7 @@ export const spoken = signal('');
 export function sendMessage(conversation: Conversation, parentId: string | null, text: string): void {
   const message: Message = { id: crypto.randomUUID(), parentId, role: 'user', text, reply: null };
   save(withMessage(conversation, message, Date.now()));
-  if (openConversation.value.id !== conversation.id) goTo('chat', conversation.id);
+  if (route.value.item !== conversation.id) goTo('chat', conversation.id);
   void answer(conversation.id, message.id);
 }
 

@@ -20,17 +20,19 @@ export interface CachePlaces {
   readonly chosenFolder: string | null;
   /** For models whose folder cannot be written. */
   readonly sharedFolder: string;
+  /** Weights that take less are packed anew each time, which is no slower than looking here. */
+  readonly leastBytes: number;
 }
+
+const LEAST_BYTES = 2 ** 25;
 
 /** The places that an environment asks for: CRIA_CACHE for everything, else XDG_CACHE_HOME beside the models; null if CRIA_CACHE is "off". */
 export function cachePlaces(env: Readonly<Record<string, string | undefined>>): CachePlaces | null {
   const chosen = env['CRIA_CACHE'] || null;
   if (chosen === 'off') return null;
-  return { chosenFolder: chosen, sharedFolder: join(env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'cria') };
+  const sharedFolder = join(env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'cria');
+  return { chosenFolder: chosen, sharedFolder, leastBytes: LEAST_BYTES };
 }
-
-// Packing less takes no longer than looking into the cache is worth.
-const LEAST_BYTES = 2 ** 25;
 
 /** The cache of one checkpoint's weights in one form. */
 export class PackedCache {
@@ -60,7 +62,7 @@ export class PackedCache {
     places: CachePlaces,
     onNotice: (line: string) => void,
   ): Promise<PackedCache | null> {
-    if (kept.form === 'f32' || backend.isa === null || bytesOf(kept.types) < LEAST_BYTES) return null;
+    if (kept.form === 'f32' || backend.isa === null || bytesOf(kept.types) < places.leastBytes) return null;
     const identity = { source: await sourceIdentity(path), form: kept.form, isa: backend.isa };
     return new PackedCache(identity, await pathsFor(path, identity, places), kept, onNotice);
   }

@@ -65,9 +65,11 @@ export function keptWeights(config: LlamaConfig, source: TensorSource, wanted: W
   return { form: 'stored', types, precision: 'f32', notice: storedNotice(counts) };
 }
 
+function isWidened([dtype]: readonly [StoredDType, number]): boolean {
+  return !isPlainDType(dtype) && !PANEL_CHOICES[dtype as BlockDType].isExact;
+}
+
 function storedNotice(counts: ReadonlyMap<StoredDType, number>): string {
-  const isWidened = ([dtype]: readonly [StoredDType, number]) =>
-    !isPlainDType(dtype) && !PANEL_CHOICES[dtype as BlockDType].isExact;
   const widened = [...counts].filter(isWidened);
   const kept = [...counts].filter((entry) => !isWidened(entry));
   const parts = [

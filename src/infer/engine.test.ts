@@ -1,77 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { CapacityError, ConfigError } from '../util/errors.ts';
 import { integer, randomStream } from '../util/rng.ts';
 import { Engine, type EngineOptions, type Runner } from './engine.ts';
 import type { Generation } from './generation.ts';
-import { KV_BLOCK_SIZE } from './kv-cache.ts';
-import type { Chunk } from './model-runner.ts';
+import { expectedReply, StandIn, VOCAB_SIZE } from './stand-in-runner.ts';
 
-const VOCAB_SIZE = 50;
 const GREEDY = { temperature: 0 };
-
-/** A number that stands for all tokens before and at a place. */
-function fold(history: number, id: number): number {
-  return (history * 31 + id + 7) % 65_521;
-}
-
-/**
- * A model whose KV cache holds, per slot, a number that depends on all tokens up to it, as keys and values do: it is right only if every
- * block table, position and chunk was. Its logits follow from that number.
- */
-class StandIn implements Runner {
-  readonly model;
-  readonly steps: number[][] = [];
-  isDisposed = false;
-  failOnStep: number | null = null;
-  readonly #cache: Float64Array;
-
-  constructor({ contextLength = 64, numBlocks = 16 } = {}) {
-    this.model = { config: { vocabSize: VOCAB_SIZE }, contextLength, numBlocks };
-    this.#cache = new Float64Array(numBlocks * KV_BLOCK_SIZE).fill(NaN);
-  }
-
-  async run(chunks: readonly Chunk[]): Promise<Float32Array[]> {
-    await setImmediate();
-    this.steps.push(chunks.map(({ ids }) => ids.length));
-    if (this.failOnStep === this.steps.length) throw new Error('the backend broke');
-    return chunks.map((chunk) => this.#read(chunk));
-  }
-
-  #read({ ids, startPos, blockIds, logits }: Chunk): Float32Array {
-    const slot = (position: number) =>
-      blockIds[Math.floor(position / KV_BLOCK_SIZE)]! * KV_BLOCK_SIZE + (position % KV_BLOCK_SIZE);
-    for (let i = 0; i < ids.length; i++) {
-      const position = startPos + i;
-      const history = position === 0 ? 1 : this.#cache[slot(position - 1)]!;
-      this.#cache[slot(position)] = fold(history, ids[i]!);
-    }
-    if (logits === 'none') return new Float32Array(0);
-    return logitsAfter(this.#cache[slot(startPos + ids.length - 1)]!);
-  }
-
-  dispose(): void {
-    this.isDisposed = true;
-  }
-}
-
-function logitsAfter(history: number): Float32Array {
-  assert.ok(!Number.isNaN(history), 'a slot was read that nothing was written to');
-  return Float32Array.from({ length: VOCAB_SIZE }, (_, id) => ((history + id * 7919) % 997) / 100);
-}
-
-/** What greedy decoding must give. */
-function expectedReply(promptIds: readonly number[], maxTokens: number): number[] {
-  let history = promptIds.reduce(fold, 1);
-  return Array.from({ length: maxTokens }, () => {
-    const logits = logitsAfter(history);
-    const id = logits.indexOf(Math.max(...logits));
-    history = fold(history, id);
-    return id;
-  });
-}
 
 function engineOf(runner: Runner, options: EngineOptions = {}): Engine {
   return new Engine(runner, null, options);

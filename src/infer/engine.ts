@@ -1,23 +1,26 @@
 /**
- * Generates text: takes requests, runs them together step by step and streams their tokens. One step is schedule, run, sample.
- * A reply depends on the model, its prompt, parameters and seed alone, never on what runs beside it.
+ * Generates text: takes requests, runs them together step by step and streams their tokens. One step is guess, schedule, run, draw.
+ * A reply depends on the model, its prompt, parameters and seed alone, never on what runs beside it, what is cached, or what was guessed.
  */
 import { setImmediate } from 'node:timers/promises';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { ConfigError } from '../util/errors.ts';
-import { type RandomStream, randomStream } from '../util/rng.ts';
 import { BlockManager } from './block-manager.ts';
+import { Embedding } from './embedding.ts';
 import type { EngineStats, StepReport } from './engine-stats.ts';
-import { Generation, type GeneratedToken } from './generation.ts';
+import type { Generation } from './generation.ts';
 import type { Chunk, ModelRunner } from './model-runner.ts';
-import { type CheckedRequest, checkRequest, type GenerationRequest } from './request.ts';
-import { type Logits, sampleToken } from './sampler.ts';
+import { PrefillBudget } from './prefill-budget.ts';
+import { Reply } from './reply.ts';
+import { type CheckedRequest, checkContextFits, checkIds, checkRequest, type GenerationRequest } from './request.ts';
+import type { Logits } from './sampler.ts';
 import { type Scheduled, Scheduler, type SchedulerLimits } from './scheduler.ts';
-import { type FinishReason, Sequence } from './sequence.ts';
-import { TextStream } from './text-stream.ts';
+import type { Sequence } from './sequence.ts';
+import { DraftLength, type Drafter } from './speculation.ts';
+import type { Task } from './task.ts';
 
 /** What the engine asks of a model: `ModelRunner`, or a stand-in in tests. */
-export type Runner = Pick<ModelRunner, 'run' | 'dispose'> & {
+export type Runner = Pick<ModelRunner, 'run' | 'copyBlocks' | 'dispose'> & {
   readonly model: {
     readonly config: { readonly vocabSize: number };
     readonly contextLength: number;
@@ -26,26 +29,17 @@ export type Runner = Pick<ModelRunner, 'run' | 'dispose'> & {
 };
 
 export interface EngineOptions extends Partial<SchedulerLimits> {
+  /** Guesses tokens, so that one step can check several; it is disposed of with the engine. */
+  readonly drafter?: Drafter | null;
   /** Called after each step. */
   readonly onStep?: (report: StepReport) => void;
 }
 
-const DEFAULT_LIMITS: SchedulerLimits = { maxNumSequences: 16, maxNumBatchedTokens: 512 };
-
-/** A request while it runs. */
-interface Job {
-  readonly request: CheckedRequest;
-  readonly sequence: Sequence;
-  readonly generation: Generation;
-  readonly text: TextStream | null;
-  readonly random: RandomStream;
-  readonly output: { ids: number[]; text: string };
-  startedAt: number | null;
-  firstTokenAt: number | null;
-  /** Why it is to be ended before the next step; null while it is to go on. */
-  cancelled: { readonly reason: unknown } | null;
-  readonly stopListening: () => void;
-}
+const DEFAULT_LIMITS: SchedulerLimits = { maxNumSequences: 16, maxNumBatchedTokens: 512, prefixCache: true };
+/** Rows of one step that guesses may fill up: more rows cost more than the guesses save. */
+const MAX_CHECKED_ROWS = 16;
+/** Choosing tokens yields to the event loop after so long. */
+const MAX_BUSY_MS = 4;
 
 /** Runs requests on one model until disposed of. */
 export class Engine {
@@ -53,214 +47,281 @@ export class Engine {
   readonly #tokenizer: Tokenizer | null;
   readonly #blocks: BlockManager;
   readonly #scheduler: Scheduler;
-  readonly #jobs = new Map<Sequence, Job>();
+  readonly #prefillBudget = new PrefillBudget();
+  readonly #drafter: Drafter | null;
+  readonly #onStep: (report: StepReport) => void;
+  readonly #tasks = new Map<Sequence, Task>();
+  readonly #totals = {
+    prefixQueriedTokens: 0,
+    prefixHitTokens: 0,
+    steps: 0,
+    lastBatchSize: 0,
+    lastBatchTokens: 0,
+    promptTokens: 0,
+    generatedTokens: 0,
+    draftedTokens: 0,
+    acceptedTokens: 0,
+  };
   #loop: Promise<void> | null = null;
   #isDisposed = false;
 
   /** Without a tokenizer replies have ids and no text. */
   constructor(runner: Runner, tokenizer: Tokenizer | null, options: EngineOptions = {}) {
+    const { drafter = null, onStep = () => {}, ...limits } = options;
     this.#runner = runner;
     this.#tokenizer = tokenizer;
     this.#blocks = new BlockManager(runner.model.numBlocks);
-    this.#scheduler = new Scheduler(this.#blocks, { ...DEFAULT_LIMITS, ...options });
+    this.#scheduler = new Scheduler(this.#blocks, { ...DEFAULT_LIMITS, ...limits });
+    this.#drafter = drafter;
+    this.#onStep = onStep;
   }
 
   /** Starts a request; throws at once if it cannot be answered. */
   generate(request: GenerationRequest): Generation {
-    if (this.#isDisposed) throw new ConfigError('this engine was disposed of; create another one');
-    const job = this.#createJob(request);
-    this.#jobs.set(job.sequence, job);
-    this.#scheduler.add(job.sequence);
-    this.#loop ??= this.#runUntilIdle();
-    return job.generation;
+    return this.generateMany(request, 1)[0]!;
   }
 
   /** Starts `n` replies to one prompt, which is computed once; the first is the one that `generate` gives. */
   generateMany(request: GenerationRequest, n: number): Generation[] {
-    return Array.from({ length: n }, () => this.generate(request));
+    this.#checkAlive();
+    if (!Number.isInteger(n) || n < 1) throw new ConfigError(`the number of replies must be from 1, got ${n}`);
+    const checked = checkRequest(request, this.#limits(), this.#tokenizer?.stopIds ?? []);
+    const replies = Array.from({ length: n }, (_, index) => this.#createReply(checked, request.signal, index));
+    if (request.signal?.aborted) for (const reply of replies) reply.fail(request.signal.reason);
+    else {
+      for (const reply of replies) this.#tasks.set(reply.sequence, reply);
+      this.#lead(replies);
+    }
+    return replies.map(({ generation }) => generation);
   }
 
   /** The mean of the final hidden states of all tokens, f32 [dim]. */
-  async embed(_ids: ArrayLike<number>, _options: { readonly signal?: AbortSignal } = {}): Promise<Float32Array> {
-    throw new ConfigError('this model gives no embeddings');
+  async embed(ids: ArrayLike<number>, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Float32Array> {
+    this.#checkAlive();
+    const { vocabSize, contextLength } = this.#limits();
+    checkIds(ids, vocabSize);
+    checkContextFits(ids.length, contextLength);
+    signal?.throwIfAborted();
+    const task = new Embedding(ids);
+    const onAbort = () => this.#cancel(task, signal!.reason);
+    signal?.addEventListener('abort', onAbort);
+    this.#tasks.set(task.sequence, task);
+    this.#start(task.sequence);
+    return task.result.finally(() => signal?.removeEventListener('abort', onAbort));
   }
 
   /** Counts of now and since the beginning. */
   stats(): EngineStats {
-    const numRunning = this.#scheduler.running.length;
+    const { running, numSequences, numPreemptions } = this.#scheduler;
     return {
-      numRunning,
-      numWaiting: this.#scheduler.numSequences - numRunning,
+      ...this.#totals,
+      numRunning: running.length,
+      numWaiting: numSequences - running.length,
       kvBlocksTotal: this.#blocks.numBlocks,
-      kvBlocksUsed: this.#blocks.numBlocks - this.#blocks.numFree,
-      kvBlocksCached: 0,
-      prefixQueriedTokens: 0,
-      prefixHitTokens: 0,
-      preemptions: 0,
-      steps: 0,
-      lastBatchSize: 0,
-      lastBatchTokens: 0,
-      promptTokens: 0,
-      generatedTokens: 0,
-      draftedTokens: 0,
-      acceptedTokens: 0,
+      kvBlocksUsed: this.#blocks.numBlocks - this.#blocks.numAvailable,
+      kvBlocksCached: this.#blocks.numCached,
+      preemptions: numPreemptions,
     };
+  }
+
+  /** Forgets what the prefix cache keeps, as when the weights of the model have changed; what runs is not touched. */
+  forgetPrefixes(): void {
+    this.#blocks.forgetContents();
   }
 
   /** Cancels what runs and gives memory back. */
   async dispose(): Promise<void> {
     this.#isDisposed = true;
-    for (const job of this.#jobs.values()) job.cancelled ??= { reason: new ConfigError('the engine was disposed of') };
+    for (const task of this.#tasks.values()) this.#cancel(task, new ConfigError('the engine was disposed of'));
     await this.#loop;
+    this.#drafter?.dispose();
     this.#runner.dispose();
   }
 
-  /** Throws unless every KV block is free or belongs to exactly one running request. */
+  /** Throws unless every KV block is free, cached, or held by exactly the requests that run. */
   checkInvariants(): void {
     this.#blocks.checkInvariants(this.#scheduler.running);
   }
 
-  #createJob(request: GenerationRequest): Job {
-    const { vocabSize } = this.#runner.model.config;
-    const { contextLength } = this.#runner.model;
-    const checked = checkRequest(request, { vocabSize, contextLength }, this.#tokenizer?.stopIds ?? []);
-    const decoder = this.#tokenizer?.streamDecoder({ skipSpecial: true });
-    const cancel = (reason: unknown) => (job.cancelled ??= { reason });
-    const onAbort = () => cancel(request.signal!.reason);
-    const job: Job = {
-      request: checked,
-      sequence: new Sequence(checked.promptIds, checked.maxLength),
-      generation: new Generation(() => cancel(new Error('nobody reads the reply'))),
-      text: decoder ? new TextStream(decoder, checked.stopStrings) : null,
-      random: randomStream(checked.seed, 'sample'),
-      output: { ids: [], text: '' },
-      startedAt: null,
-      firstTokenAt: null,
-      cancelled: request.signal?.aborted ? { reason: request.signal.reason } : null,
-      stopListening: () => request.signal?.removeEventListener('abort', onAbort),
-    };
-    request.signal?.addEventListener('abort', onAbort);
-    return job;
+  #checkAlive(): void {
+    if (this.#isDisposed) throw new ConfigError('this engine was disposed of; create another one');
+  }
+
+  #limits(): { vocabSize: number; contextLength: number } {
+    const { config, contextLength } = this.#runner.model;
+    return { vocabSize: config.vocabSize, contextLength };
+  }
+
+  #createReply(request: CheckedRequest, signal: AbortSignal | undefined, index: number): Reply {
+    return new Reply(request, signal, {
+      tokenizer: this.#tokenizer,
+      vocabSize: this.#runner.model.config.vocabSize,
+      index,
+      draftLength: this.#drafter && new DraftLength(this.#drafter.maxDraftTokens),
+      onCancel: (reply, reason) => this.#cancel(reply, reason),
+    });
+  }
+
+  /** Starts the first of some replies to one prompt; the others follow when it is computed. */
+  #lead([first, ...others]: readonly Reply[]): void {
+    if (!first) return;
+    first.siblings = others;
+    this.#start(first.sequence);
+  }
+
+  #start(sequence: Sequence): void {
+    this.#scheduler.add(sequence);
+    this.#loop ??= this.#runUntilIdle();
   }
 
   async #runUntilIdle(): Promise<void> {
     await setImmediate(); // requests made in one go share the first step
     try {
-      while (this.#scheduler.numSequences > 0) {
-        this.#endCancelled();
-        await this.#step();
-      }
+      while (this.#scheduler.numSequences > 0) await this.#step();
     } catch (error) {
-      for (const job of this.#jobs.values()) this.#fail(job, error);
+      for (const task of this.#tasks.values()) this.#fail(task, error);
     }
     this.#loop = null;
   }
 
   async #step(): Promise<void> {
-    const scheduled = this.#scheduler.schedule();
+    if (this.#drafter) await this.#draft(this.#drafter);
+    const { scheduled, copies } = this.#scheduler.schedule(this.#prefillBudget.numTokens);
     if (scheduled.length === 0) return;
-    for (const { sequence } of scheduled) this.#jobs.get(sequence)!.startedAt ??= performance.now();
-    const jobs = scheduled.map(({ sequence }) => this.#jobs.get(sequence)!);
-    let logits: Logits[];
+    const tasks = scheduled.map(({ sequence }) => this.#tasks.get(sequence)!);
+    const startedAt = performance.now();
+    let outputs: Logits[];
     try {
-      logits = await this.#runner.run(scheduled.map(chunkOf));
+      if (copies.length > 0) this.#runner.copyBlocks(copies);
+      outputs = await this.#runner.run(scheduled.map((each, i) => chunkOf(each, tasks[i]!.begin(each))));
     } catch (error) {
-      for (const job of jobs) this.#fail(job, error);
+      for (const task of tasks) this.#cancel(task, error);
       return;
     }
-    for (const [i, { sequence, numTokens }] of scheduled.entries()) {
-      sequence.numComputed += numTokens;
-      if (logits[i]!.length > 0 && !jobs[i]!.cancelled) this.#advance(jobs[i]!, logits[i]!);
+    const modelMs = performance.now() - startedAt;
+    const report = this.#count(scheduled, modelMs);
+    await this.#receive(scheduled, tasks, outputs);
+    this.#onStep({ ...report, samplingMs: performance.now() - startedAt - modelMs });
+  }
+
+  /** Has tokens guessed for the sequences that generate. */
+  async #draft(drafter: Drafter): Promise<void> {
+    const replies: Reply[] = [];
+    for (const sequence of this.#scheduler.running) {
+      sequence.numDrafted = 0;
+      const task = this.#tasks.get(sequence);
+      if (task instanceof Reply && sequence.numUncomputed === 1 && sequence.length > sequence.promptLength) {
+        replies.push(task);
+      }
+    }
+    const share = Math.floor(MAX_CHECKED_ROWS / replies.length) - 1;
+    const requests = replies.flatMap(({ sequence, chooser, draftLength }) => {
+      // The step gives one more token than it takes guesses.
+      const maxTokens = Math.min(share, sequence.maxLength - sequence.length - 1, draftLength!.next());
+      return maxTokens > 0 ? [{ sequence, chooser, maxTokens }] : [];
+    });
+    if (requests.length === 0) return;
+    const drafts = await drafter.propose(requests);
+    for (const [i, { sequence }] of requests.entries()) {
+      if (sequence.status === 'running') sequence.draft(drafts[i]!);
     }
   }
 
-  /** Draws the next token of a sequence whose tokens are all computed. */
-  #advance(job: Job, logits: Logits): void {
-    const { sequence } = job;
-    let id: number;
-    try {
-      id = this.#sample(job, logits);
-    } catch (error) {
-      return this.#fail(job, error);
+  #count(scheduled: readonly Scheduled[], modelMs: number): Omit<StepReport, 'samplingMs'> {
+    let numPromptTokens = 0;
+    let numDecodeTokens = 0;
+    let numDecoding = 0;
+    for (const { sequence, numTokens, numDrafted } of scheduled) {
+      if (sequence.numUncomputed === 1 && sequence.length > sequence.promptLength) {
+        numDecodeTokens += numTokens + numDrafted;
+        numDecoding++;
+      } else numPromptTokens += numTokens;
     }
-    job.firstTokenAt ??= performance.now();
-    if (job.request.stopIds.has(id)) return this.#complete(job, 'stop', id);
-    sequence.append(id);
-    job.output.ids.push(id);
-    this.#emit(job, id, job.text?.push(id) ?? '');
-    if (job.text?.isStopped) this.#complete(job, 'stop', null);
-    else if (sequence.length === sequence.maxLength) this.#complete(job, 'length', null);
+    this.#prefillBudget.observe(modelMs, numPromptTokens, numDecoding);
+    const totals = this.#totals;
+    totals.steps++;
+    totals.lastBatchSize = scheduled.length;
+    totals.lastBatchTokens = numPromptTokens + numDecodeTokens;
+    totals.promptTokens += numPromptTokens;
+    return { numSequences: scheduled.length, numPromptTokens, numDecodeTokens, modelMs };
   }
 
-  #sample({ request, random, output }: Job, logits: Logits): number {
-    const known = logits.subarray(0, this.#tokenizer?.vocabSize ?? logits.length); // models pad their vocabulary
-    return sampleToken(known, request.sampling, random, output.ids.length);
+  async #receive(scheduled: readonly Scheduled[], tasks: readonly Task[], outputs: readonly Logits[]): Promise<void> {
+    let busySince = performance.now();
+    for (const [i, each] of scheduled.entries()) {
+      if (performance.now() - busySince > MAX_BUSY_MS) {
+        await setImmediate();
+        busySince = performance.now();
+      }
+      const task = tasks[i]!;
+      if (each.sequence.status !== 'running') continue; // cancelled meanwhile
+      this.#scheduler.computed(each.sequence, each.numTokens);
+      try {
+        this.#advance(task, each, outputs[i]!);
+      } catch (error) {
+        this.#fail(task, error);
+      }
+    }
   }
 
-  #emit(job: Job, id: GeneratedToken['id'], text: string): void {
-    job.output.text += text;
-    job.generation.push({ id, text, logprob: null, topLogprobs: [] });
+  #advance(task: Task, scheduled: Scheduled, output: Logits): void {
+    const { sequence } = scheduled;
+    const totals = this.#totals;
+    const isPromptComplete = sequence.numUncomputed === 0 && sequence.length === sequence.promptLength;
+    if (isPromptComplete && !sequence.isPromptWanted) {
+      totals.prefixQueriedTokens += sequence.promptLength;
+      totals.prefixHitTokens += sequence.numCached ?? 0;
+    }
+    const numGenerated = sequence.length;
+    const { numAccepted, isOver } = task.receive(scheduled, output);
+    totals.generatedTokens += sequence.length - numGenerated;
+    totals.draftedTokens += scheduled.numDrafted;
+    totals.acceptedTokens += numAccepted;
+    if (isPromptComplete && task instanceof Reply && task.siblings.length > 0) this.#branch(task, output);
+    if (isOver) this.#forget(task);
+    else if (numAccepted > 0) this.#scheduler.computed(sequence, numAccepted);
   }
 
-  #complete(job: Job, finishReason: FinishReason, stopId: number | null): void {
-    const rest = job.text?.flush() ?? '';
-    if (rest !== '') this.#emit(job, null, rest);
-    this.#forget(job);
-    const { promptLength } = job.sequence;
-    const result = {
-      ...job.output,
-      finishReason,
-      stopId,
-      promptTokens: promptLength,
-      cachedTokens: 0,
-      logprobs: null,
-      promptLogprobs: null,
-      speculation: { drafted: 0, accepted: 0 },
-      timings: timingsOf(job),
-    };
-    job.generation.complete(result);
+  /** Lets replies to the same prompt go on from its last logits, sharing its blocks. */
+  #branch(first: Reply, output: Logits): void {
+    const logits = output.subarray(output.length - this.#runner.model.config.vocabSize);
+    const siblings = first.siblings.filter(({ sequence }) => this.#tasks.has(sequence)); // not cancelled meanwhile
+    first.siblings = [];
+    const going = siblings.filter((sibling) => {
+      sibling.branchFrom(first);
+      const isOver = sibling.advance(logits) === null;
+      this.#totals.generatedTokens += sibling.sequence.length - sibling.sequence.promptLength;
+      if (isOver) this.#forget(sibling);
+      return !isOver;
+    });
+    this.#scheduler.fork(
+      first.sequence,
+      going.map(({ sequence }) => sequence),
+    );
   }
 
-  #fail(job: Job, error: unknown): void {
-    this.#forget(job);
-    job.generation.fail(error);
+  #cancel(task: Task, reason: unknown): void {
+    if (this.#tasks.has(task.sequence)) this.#fail(task, reason);
   }
 
-  #endCancelled(): void {
-    for (const job of this.#jobs.values()) if (job.cancelled) this.#fail(job, job.cancelled.reason);
+  #fail(task: Task, error: unknown): void {
+    this.#forget(task);
+    task.fail(error);
+    // Replies that were to branch off do so from another one.
+    if (task instanceof Reply) this.#lead(task.siblings.filter(({ sequence }) => this.#tasks.has(sequence)));
   }
 
-  #forget(job: Job): void {
-    job.stopListening();
-    this.#scheduler.finish(job.sequence);
-    this.#jobs.delete(job.sequence);
+  /** Frees what a task holds, at once: a step that still computes it writes to blocks that nobody can get before the next step. */
+  #forget({ sequence }: Task): void {
+    this.#scheduler.finish(sequence);
+    this.#drafter?.forget(sequence);
+    this.#tasks.delete(sequence);
   }
 }
 
-function chunkOf({ sequence, numTokens }: Scheduled): Chunk {
-  const { numComputed, length, blockIds } = sequence;
-  const end = numComputed + numTokens;
-  return {
-    ids: sequence.ids(numComputed, end),
-    startPos: numComputed,
-    blockIds,
-    logits: end === length ? 'last' : 'none',
-  };
-}
-
-function timingsOf({ startedAt, firstTokenAt, sequence, output }: Job) {
-  const now = performance.now();
-  const prefillMs = (firstTokenAt ?? now) - (startedAt ?? now);
-  const decodeMs = now - (firstTokenAt ?? now);
-  return {
-    queuedMs: 0,
-    prefillMs,
-    decodeMs,
-    prefillTps: perSecond(sequence.promptLength, prefillMs),
-    decodeTps: perSecond(Math.max(0, output.ids.length - 1), decodeMs),
-  };
-}
-
-function perSecond(count: number, ms: number): number {
-  return ms > 0 ? (1000 * count) / ms : 0;
+function chunkOf({ sequence, numTokens, numDrafted }: Scheduled, logits: Chunk['logits']): Chunk {
+  const { numComputed, blockIds } = sequence;
+  const end = numComputed + numTokens + numDrafted;
+  // The table may change while the step runs, if the request is cancelled.
+  return { ids: sequence.ids(numComputed, end), startPos: numComputed, blockIds: [...blockIds], logits };
 }

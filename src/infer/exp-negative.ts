@@ -7,6 +7,9 @@ const FINE = Float64Array.from({ length: STEPS }, (_, i) => 2 ** (-i / STEPS));
 const COARSE = Float64Array.from({ length: 1025 }, (_, i) => 2 ** -i);
 const LARGEST = 700; // beyond, the result is below 1e-304 and counts as 0
 
+/** Beyond this x, even 2^20 terms e^-x add nothing to a sum that has a 1 in it: less than 1e-11 together. */
+export const NEGLIGIBLE = 40;
+
 /** e^-x, relative error below 1e-10; 0 for x > 700. */
 export function expNegative(x: number): number {
   if (!(x <= LARGEST)) return 0;

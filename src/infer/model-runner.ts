@@ -2,8 +2,11 @@
  * Runs one forward pass over chunks of sequences: lays tokens, positions, slots and block tables out as the step's graph wants them, and
  * hands the logits back per chunk. Knows block tables, not who owns them.
  */
+import type { Storage, Values } from '../runtime/backend.ts';
 import { compile } from '../runtime/compile.ts';
-import { KV_BLOCK_SIZE } from './kv-cache.ts';
+import { byteLength } from '../tensor/dtype.ts';
+import type { BlockCopy } from './block-manager.ts';
+import { KV_BLOCK_SIZE, kvStateNames } from './kv-cache.ts';
 import type { InferenceModel } from './model.ts';
 import { PlanCache } from './plan-cache.ts';
 import type { Logits } from './sampler.ts';
@@ -16,8 +19,8 @@ export interface Chunk {
   readonly startPos: number;
   /** Blocks of the sequence, for all tokens up to the last new one. */
   readonly blockIds: readonly number[];
-  /** Whose logits are wanted. */
-  readonly logits: 'none' | 'last' | 'all';
+  /** Of which tokens the logits are wanted; `hidden` wants the final hidden states of all its tokens instead. */
+  readonly logits: 'none' | 'last' | 'all' | 'hidden';
 }
 
 /** Runs steps of a loaded model. */
@@ -30,15 +33,26 @@ export class ModelRunner {
     this.#plans = new PlanCache((shape) => compile(stepGraph(model, shape), model.backend, model.states));
   }
 
-  /** Computes all chunks in one pass, each of another sequence; gives for each its logits [rows asked for * V]. */
+  /** Computes all chunks in one pass, each of another sequence; gives for each its logits [rows asked for * V], or hidden states [tokens * D]. */
   async run(chunks: readonly Chunk[]): Promise<Logits[]> {
-    const rows = wantedRows(chunks);
-    const shape = shapeOf(chunks, rows.length);
+    const rows = rowsOf(chunks, ({ logits }, length) => numWanted(length, logits));
+    const hiddenRows = rowsOf(chunks, ({ logits }, length) => (logits === 'hidden' ? length : 0));
+    const shape = shapeOf(chunks, rows.length, hiddenRows.length);
     const inputs = layOut(chunks, shape);
-    const outputs = await this.#plans
-      .get(shape)
-      .run(shape.numRows === null || rows.length === 0 ? inputs : { ...inputs, rows });
-    return split((outputs['logits'] ?? new Float32Array(0)) as Logits, chunks, this.model.config.vocabSize);
+    if (shape.numRows !== null && rows.length > 0) inputs['rows'] = rows;
+    if (hiddenRows.length > 0) inputs['hiddenRows'] = hiddenRows;
+    const outputs = await this.#plans.get(shape).run(inputs);
+    return split(outputs as Record<string, Logits>, chunks, this.model.config);
+  }
+
+  /** Copies keys and values of whole blocks; not while a step runs. */
+  copyBlocks(copies: readonly BlockCopy[]): void {
+    for (let layer = 0; layer < this.model.config.numLayers; layer++) {
+      for (const name of Object.values(kvStateNames(layer))) {
+        const state = this.model.states.get(name)!;
+        for (const copy of copies) copyBlock(state, copy);
+      }
+    }
   }
 
   /** Gives the plans back; the model's states live on. */
@@ -47,9 +61,21 @@ export class ModelRunner {
   }
 }
 
+function copyBlock(state: Storage, { from, to }: BlockCopy): void {
+  const [, width] = state.shape as [number, number];
+  const copyIn = (memory: Uint8Array | Values, size: number) =>
+    memory.copyWithin(to * size, from * size, (from + 1) * size);
+  if (state.bytes) copyIn(state.bytes, byteLength(state.dtype, [KV_BLOCK_SIZE, width]));
+  else {
+    const values = state.read();
+    copyIn(values, KV_BLOCK_SIZE * width);
+    state.write(values);
+  }
+}
+
 const MIN_ENTRIES = 32;
 
-function shapeOf(chunks: readonly Chunk[], numRows: number): StepShape {
+function shapeOf(chunks: readonly Chunk[], numRows: number, numHiddenRows: number): StepShape {
   const numTokens = chunks.reduce((sum, { ids }) => sum + ids.length, 0);
   const used = chunks.reduce((sum, chunk) => sum + numEntries(chunk), 0);
   // Powers of two, so that a growing sequence keeps its plan.
@@ -59,6 +85,7 @@ function shapeOf(chunks: readonly Chunk[], numRows: number): StepShape {
     numSegments: chunks.length,
     numEntries: capacity,
     numRows: numRows === numTokens ? null : numRows,
+    numHiddenRows,
   };
 }
 
@@ -66,15 +93,16 @@ function numEntries({ startPos, ids }: Chunk): number {
   return Math.ceil((startPos + ids.length) / KV_BLOCK_SIZE);
 }
 
-function wantedRows(chunks: readonly Chunk[]): number[] {
+/** Rows of the step, the last so many of each chunk. */
+function rowsOf(chunks: readonly Chunk[], numOf: (chunk: Chunk, length: number) => number): Int32Array {
   const rows: number[] = [];
   let first = 0;
-  for (const { ids, logits } of chunks) {
-    const wanted = numWanted(ids.length, logits);
-    for (let i = ids.length - wanted; i < ids.length; i++) rows.push(first + i);
-    first += ids.length;
+  for (const chunk of chunks) {
+    const { length } = chunk.ids;
+    for (let i = length - numOf(chunk, length); i < length; i++) rows.push(first + i);
+    first += length;
   }
-  return rows;
+  return Int32Array.from(rows);
 }
 
 function numWanted(numIds: number, logits: Chunk['logits']): number {
@@ -104,11 +132,15 @@ function layOut(chunks: readonly Chunk[], shape: StepShape): Record<string, Int3
   return { tokens, positions, slots, segments, blocks };
 }
 
-function split(logits: Logits, chunks: readonly Chunk[], vocabSize: number): Logits[] {
-  let first = 0;
+function split(
+  { logits = new Float32Array(0), hidden = new Float32Array(0) }: Record<string, Logits>,
+  chunks: readonly Chunk[],
+  { vocabSize, dim }: { readonly vocabSize: number; readonly dim: number },
+): Logits[] {
+  let firstLogit = 0;
+  let firstHidden = 0;
   return chunks.map(({ ids, logits: wanted }) => {
-    const start = first;
-    first += numWanted(ids.length, wanted) * vocabSize;
-    return logits.subarray(start, first);
+    if (wanted === 'hidden') return hidden.subarray(firstHidden, (firstHidden += ids.length * dim));
+    return logits.subarray(firstLogit, (firstLogit += numWanted(ids.length, wanted) * vocabSize));
   });
 }

@@ -5,7 +5,7 @@
 import type { Executable } from '../runtime/backend.ts';
 import type { StepShape } from './step-graph.ts';
 
-const MAX_PLANS = 24;
+const MAX_PLANS = 64;
 
 /** Makes executables on demand and keeps the last used ones. */
 export class PlanCache {
@@ -18,7 +18,8 @@ export class PlanCache {
 
   /** The executable for this shape. */
   get(shape: StepShape): Executable {
-    const key = `${shape.numTokens}/${shape.numSegments}/${shape.numEntries}/${shape.numRows}`;
+    const { numTokens, numSegments, numEntries, numRows, numHiddenRows } = shape;
+    const key = `${numTokens}/${numSegments}/${numEntries}/${numRows}/${numHiddenRows}`;
     const plan = this.#plans.get(key) ?? this.#make(shape);
     this.#plans.delete(key);
     this.#plans.set(key, plan);

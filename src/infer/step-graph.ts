@@ -36,14 +36,22 @@ export interface StepShape {
   readonly numEntries: number;
   /** Rows whose logits are wanted, named by the input `rows`; null wants all, in order. */
   readonly numRows: number | null;
+  /** Rows whose final hidden states are wanted, named by the input `hiddenRows`. */
+  readonly numHiddenRows: number;
 }
 
-/** Inputs `tokens`, `positions`, `slots`, `segments`, `blocks` and, unless all rows are wanted, `rows`; output `logits` f32 [rows, V]. */
+/**
+ * Inputs `tokens`, `positions`, `slots`, `segments`, `blocks` and, unless all rows are wanted, `rows` and `hiddenRows`; outputs `logits`
+ * f32 [rows, V] and `hidden` f32 [hidden rows, D], where any are wanted.
+ */
 export function stepGraph(model: StepModel, shape: StepShape): Graph {
   return trace((t) => {
     const tokens = t.input('tokens', 'i32', [shape.numTokens]);
     const context = stepContext(t, model, shape);
     const hidden = llamaHidden(tokens, context);
+    if (shape.numHiddenRows > 0) {
+      t.output('hidden', gather(hidden, t.input('hiddenRows', 'i32', [shape.numHiddenRows])));
+    }
     if (shape.numRows === 0) return;
     const wanted = shape.numRows === null ? hidden : gather(hidden, t.input('rows', 'i32', [shape.numRows]));
     t.output('logits', llamaLogits(wanted, context));

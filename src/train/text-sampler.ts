@@ -29,7 +29,9 @@ export function textSampler(options: TextSamplerOptions): { sample(): Promise<st
   const promptIds = tokenizer.encode(prompt, { bos: true });
   const contextLength = Math.min(config.maxSeqLen, promptIds.length + options.maxTokens);
   const sizes = { precision, kvType: precision, contextLength, batch: 1 };
-  const engine = new Engine(new ModelRunner(trainedModel(config, backend, states, sizes)), tokenizer);
+  const engine = new Engine(new ModelRunner(trainedModel(config, backend, states, sizes)), tokenizer, {
+    prefixCache: false, // the weights change between samples
+  });
   const maxTokens = Math.max(1, contextLength - promptIds.length);
   return {
     async sample() {

@@ -1,0 +1,54 @@
+/**
+ * What the engine asks of a way to guess tokens, and how many guesses a reply is worth. Guesses never change a reply: the engine draws every
+ * token from the model's own logits, and a guess is taken only where it is the token drawn (docs/decisions).
+ */
+import type { Sequence } from './sequence.ts';
+import type { TokenChooser } from './token-chooser.ts';
+
+/** A sequence that generates, and how many guesses are wanted for it. */
+export interface DraftRequest {
+  readonly sequence: Sequence;
+  readonly chooser: TokenChooser;
+  readonly maxTokens: number;
+}
+
+/** Guesses tokens: `NgramDrafter` or `ModelDrafter`. */
+export interface Drafter {
+  /** Most guesses per sequence and step. */
+  readonly maxDraftTokens: number;
+  /** For each request the tokens that may come next, at most as many as wanted. */
+  propose(requests: readonly DraftRequest[]): Promise<readonly (readonly number[])[]>;
+  /** The sequence is over. */
+  forget(sequence: Sequence): void;
+  dispose(): void;
+}
+
+const MAX_PAUSE = 16; // steps
+
+/** How many guesses to ask for, from how many were taken: a few more after a full success, none for a while after failures in a row. */
+export class DraftLength {
+  readonly #max: number;
+  #length: number;
+  #numFailures = 0;
+  #pause = 0;
+
+  constructor(max: number) {
+    this.#max = max;
+    this.#length = Math.ceil(max / 2);
+  }
+
+  /** Guesses wanted for the next step. */
+  next(): number {
+    if (this.#pause === 0) return this.#length;
+    this.#pause--;
+    return 0;
+  }
+
+  /** So many guesses were checked, and so many of them taken. */
+  observe(numDrafted: number, numAccepted: number): void {
+    if (numDrafted === 0) return;
+    this.#length = Math.min(this.#max, numAccepted === numDrafted ? this.#length + 2 : numAccepted + 1);
+    this.#numFailures = numAccepted === 0 ? this.#numFailures + 1 : 0;
+    if (this.#numFailures > 1) this.#pause = Math.min(MAX_PAUSE, 2 ** (this.#numFailures - 1));
+  }
+}

@@ -30,6 +30,7 @@ const CONTRACT: Readonly<Record<string, readonly string[]>> = {
   pretrain: ['--recipe', '--config', '--set', '--out', '--resume', '--dry-run', '--json'],
   inspect: ['--json'],
   convert: ['--model', '--to', '--type', '--out', '--json'],
+  merge: ['--model', '--adapter', '--out', '--json'],
   pull: ['--json'],
   list: ['--json'],
   remove: ['--json'],

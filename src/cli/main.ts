@@ -13,6 +13,7 @@ import { inspectCommand } from './inspect.ts';
 import { type CommandIo, logLine } from './io.ts';
 import { listCommand } from './list.ts';
 import { logitsCommand } from './logits.ts';
+import { mergeCommand } from './merge.ts';
 import { planCommand } from './plan.ts';
 import { pretrainCommand } from './pretrain.ts';
 import { pullCommand } from './pull.ts';
@@ -34,6 +35,7 @@ const COMMANDS: readonly MakeCommand[] = [
   logitsCommand,
   inspectCommand,
   convertCommand,
+  mergeCommand,
   pullCommand,
   listCommand,
   removeCommand,

@@ -15,7 +15,9 @@ import { type Limits, measureLimits } from './limits.ts';
 import { LineProcess } from './line-process.ts';
 import { machine, renderMachine } from './machine.ts';
 import { peerScript, peersPython } from './peers/python.ts';
-import { EXTENTS, type Extent, GEMM_FLOPS, PREFILL_TOKENS, TOKEN_WEIGHTS } from './shape-1b.ts';
+import type { LlamaSettings } from './peers/llama-contender.ts';
+import { decodeScale, EXTENTS, type Extent, GEMM_FLOPS, gemmScale, prefillScale, TOKEN_WEIGHTS } from './shape-1b.ts';
+import { PREFILL_TOKENS } from './workloads.ts';
 
 const WORK = ['decode', 'prefill', 'gemm'] as const;
 type Work = (typeof WORK)[number];
@@ -26,6 +28,10 @@ interface Option {
   readonly work: readonly Work[];
   /** Makes the files it reads. */
   readonly prepare?: (folder: string) => void;
+  /** What its seconds are multiplied by where it does a part of the work or more than that. */
+  readonly scales?: Readonly<Record<Work, number>>;
+  /** What it calls a piece of work, if not by its name. */
+  readonly requests?: Readonly<Partial<Record<Work, string>>>;
   /** Script and arguments of the processes that share the work. */
   readonly processes: (folder: string, threads: string) => readonly (readonly string[])[];
 }
@@ -46,7 +52,14 @@ function llama(type: string, extent: Extent, work: readonly Work[]): Option {
     work,
     prepare: (folder) =>
       void python(peerScript('write_gguf.py'), path.join(folder, file), '--type', type, ...sizes(extent)),
-    processes: (folder, threads) => [[here('peers/llama-contender.ts'), path.join(folder, file), extent, threads]],
+    processes: (folder, threads) => [
+      [
+        here('peers/llama-contender.ts'),
+        JSON.stringify({ modelPath: path.join(folder, file), threads: Number(threads) } satisfies LlamaSettings),
+      ],
+    ],
+    scales: { decode: decodeScale(extent), prefill: prefillScale(extent), gemm: gemmScale(extent) },
+    requests: { gemm: 'prefill' },
   };
 }
 
@@ -89,9 +102,13 @@ const OPTIONS: Readonly<Record<string, Option>> = {
 type Figures = Readonly<Partial<Record<Work, { readonly min: number; readonly median: number }>>>;
 
 /** The slowest of the processes that share the work: all must be done. */
-async function measureTogether(processes: readonly LineProcess[], work: Work): Promise<Sample> {
-  const samples = await Promise.all(processes.map((each) => each.ask<Sample>(work)));
-  return { seconds: Math.max(...samples.map(({ seconds }) => seconds)) };
+async function measureTogether(
+  processes: readonly LineProcess[],
+  { scales, requests }: Option,
+  work: Work,
+): Promise<Sample> {
+  const samples = await Promise.all(processes.map((each) => each.ask<Sample>(requests?.[work] ?? work)));
+  return { seconds: Math.max(...samples.map(({ seconds }) => seconds)) * (scales?.[work] ?? 1) };
 }
 
 function start(name: string, folder: string, threads: number): LineProcess[] {
@@ -116,7 +133,7 @@ async function measureAll(names: readonly string[], threads: number, rounds: num
       const contenders = able.map((name) => ({
         name,
         measure: async () => {
-          const sample = await measureTogether(started.get(name)!, work);
+          const sample = await measureTogether(started.get(name)!, OPTIONS[name]!, work);
           console.error(`${work} ${name}: ${sample.seconds.toPrecision(3)} s`);
           return sample;
         },

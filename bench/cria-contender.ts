@@ -15,7 +15,8 @@ import type { Precision } from '../src/tensor/operators.ts';
 import { assign, linear } from '../src/tensor/ops.ts';
 import { timed } from './interleave.ts';
 import { serveLines } from './serve-lines.ts';
-import { CONFIG_1B, decodeScale, EXTENTS, type Extent, GEMM, PREFILL_TOKENS, prefillScale } from './shape-1b.ts';
+import { CONFIG_1B, decodeScale, EXTENTS, type Extent, GEMM, prefillScale } from './shape-1b.ts';
+import { PREFILL_TOKENS } from './workloads.ts';
 
 // As the peers: a short prompt, then enough tokens to time.
 const DECODE = { promptTokens: 8, genTokens: 18, concurrency: 1 };

@@ -4,12 +4,12 @@
 import { type LlamaConfig, llamaWeightShapes } from '../src/model/config.ts';
 import { sizeConfig } from '../src/model/sizes.ts';
 import { numValues } from '../src/tensor/dtype.ts';
+import { PREFILL_TOKENS } from './workloads.ts';
 
 export const CONFIG_1B = sizeConfig('llama3.2-1b');
-export const PREFILL_TOKENS = 512;
 
 /** Weights in the matrices of one layer. */
-export const LAYER_WEIGHTS = layerWeights();
+const LAYER_WEIGHTS = layerWeights();
 
 /** Weights that the products of one token read. */
 export const TOKEN_WEIGHTS = weightsOfToken(CONFIG_1B);
@@ -33,6 +33,11 @@ export function decodeScale(extent: Extent): number {
 /** What the time of a prompt is multiplied by: logits of a prompt are computed for its last token only. */
 export function prefillScale(extent: Extent): number {
   return CONFIG_1B.numLayers / EXTENTS[extent].numLayers;
+}
+
+/** What the time of a prompt is multiplied by to stand for the one product of matrices. */
+export function gemmScale(extent: Extent): number {
+  return (GEMM.n * GEMM.k) / (EXTENTS[extent].numLayers * LAYER_WEIGHTS);
 }
 
 function weightsOfToken({ numLayers, vocabSize }: Pick<LlamaConfig, 'numLayers' | 'vocabSize'>): number {

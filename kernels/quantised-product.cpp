@@ -11,51 +11,69 @@ namespace cria::CRIA_ISA {
 
 namespace {
 
-constexpr int vectors = panel_rows / VL;          // that make up the rows of a panel
-constexpr int tile_rows = VL == 16 ? 12 : VL == 8 ? 4 : 1;  // rows of x whose sums fit in registers
-constexpr int unrolled = VL == 4 ? 1 : 8;  // without byte products a step is long enough
-constexpr int64_t block_bytes_in_cache = 256 << 10;  // of quantised x that stay in the second-level cache
+constexpr int vectors = panel_rows / VL;                   // that make up the rows of a panel
+constexpr int tile_rows = VL == 16 ? 6 : VL == 8 ? 4 : 1;  // rows of x that are multiplied at a time
+constexpr int64_t tile_group_bytes = 384 << 10;            // of rounded x that stay in the second-level cache
+constexpr int64_t window_blocks = 32;                      // of two panels that stay in the first-level cache
+constexpr int64_t panels_per_task = 8;
+constexpr int64_t blocks_per_task = 64;   // rounded at a time
+constexpr int64_t blocks_for_each = 256;  // so few are rounded by every thread for itself, which saves a barrier
 
-// Rows of x as the product reads them: tiles of `tile_rows` rows (the last may be smaller), in a tile the rows' numbers lie side by side.
+// Rows of x as the product reads them: in tiles of about equal size, at most `tile_rows`; in a tile the rows' numbers lie side by side.
 struct QuantisedRows {
-  int64_t rows, blocks;
+  int64_t rows, blocks, tiles;
   int32_t* words;  // [tile][block][8][row of tile]: four int8 values each
   float* scale;    // [tile][block][row of tile]
   int32_t* extra;  // likewise: what the format adds to the integer sum, or as a float the scaled sum of the quants
 
-  int64_t rows_of_tile(int64_t tile) const { return std::min<int64_t>(tile_rows, rows - tile * tile_rows); }
+  QuantisedRows(int64_t rows, int64_t blocks, void* memory)
+      : rows(rows), blocks(blocks), tiles((rows + tile_rows - 1) / tile_rows), words(static_cast<int32_t*>(memory)),
+        scale(reinterpret_cast<float*>(words + rows * blocks * 8)), extra(reinterpret_cast<int32_t*>(scale + rows * blocks)) {}
+  CRIA_INLINE int64_t first_row(int64_t tile) const { return tile * rows / tiles; }
+  CRIA_INLINE int rows_of(int64_t tile) const { return static_cast<int>(first_row(tile + 1) - first_row(tile)); }
 };
 
 // ---- formats: what the integer part of a block is, and how it scales
 
-// acc + the four products of each lane's bytes: unsigned weights, signed x.
-CRIA_INLINE vi dot4(vi acc, vi weights, int32_t x) {
+// Sums of four products of each lane's bytes, unsigned weights times signed x: start, dot for each word of a block, finish. `extra` is added once.
+struct ByteSum {
 #if defined(__AVX512VNNI__)
-  return (vi)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)weights, _mm512_set1_epi32(x));
+  static CRIA_INLINE vi start(int32_t extra) { return splat(extra); }
+  static CRIA_INLINE vi dot(vi acc, vi weights, vi x) { return (vi)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)weights, (__m512i)x); }
+  static CRIA_INLINE vi finish(vi acc, int32_t) { return acc; }
 #elif defined(__AVX2__)
-  const __m256i pairs = _mm256_maddubs_epi16((__m256i)weights, _mm256_set1_epi32(x));
-  return acc + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+  // Weights are below 16, so that the sixteen products of a 16-bit lane, at most 15 * 127 each, stay below 2^15.
+  static CRIA_INLINE vi start(int32_t) { return vi{}; }
+  static CRIA_INLINE vi dot(vi acc, vi weights, vi x) {
+    return (vi)_mm256_add_epi16((__m256i)acc, _mm256_maddubs_epi16((__m256i)weights, (__m256i)x));
+  }
+  static CRIA_INLINE vi finish(vi acc, int32_t extra) { return (vi)_mm256_madd_epi16((__m256i)acc, _mm256_set1_epi16(1)) + splat(extra); }
 #else
-  for (int byte = 0; byte < 32; byte += 8) acc += ((weights >> byte) & 255) * static_cast<int8_t>(x >> byte);
-  return acc;
+  static CRIA_INLINE vi start(int32_t extra) { return splat(extra); }
+  static CRIA_INLINE vi dot(vi acc, vi weights, vi x) {
+    for (int byte = 0; byte < 32; byte += 8) acc += ((weights >> byte) & 255) * ((x << (24 - byte)) >> 24);
+    return acc;
+  }
+  static CRIA_INLINE vi finish(vi acc, int32_t) { return acc; }
 #endif
-}
+};
 
-// As dot4 for weights that are 128 too large. `bias` is what remains for the caller to take off, times the sum of x.
-#if defined(__AVX512VNNI__)
-constexpr int q8_bias = 128;
-CRIA_INLINE vi dot4_q8(vi acc, vi weights, int32_t x) { return dot4(acc, weights, x); }
-#elif defined(__AVX2__)
-constexpr int q8_bias = 0;  // unsigned times signed bytes would overflow 16 bits: |w| * (sign of w times x) cannot
-CRIA_INLINE vi dot4_q8(vi acc, vi weights, int32_t x) {
-  const __m256i signed_weights = _mm256_xor_si256((__m256i)weights, _mm256_set1_epi8(-128));
-  const __m256i turned = _mm256_sign_epi8(_mm256_set1_epi32(x), signed_weights);
-  const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(signed_weights), turned);
-  return acc + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-}
+// The same for weights of 8 bits that are 128 too large. `bias` is what remains for the caller to take off, times the sum of x.
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+struct WideByteSum {
+  static constexpr int bias = 0;  // unsigned times signed bytes would overflow 16 bits: |w| * (sign of w times x) cannot
+  static CRIA_INLINE vi start(int32_t extra) { return splat(extra); }
+  static CRIA_INLINE vi dot(vi acc, vi weights, vi x) {
+    const __m256i signed_weights = _mm256_xor_si256((__m256i)weights, _mm256_set1_epi8(-128));
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(signed_weights), _mm256_sign_epi8((__m256i)x, signed_weights));
+    return acc + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+  }
+  static CRIA_INLINE vi finish(vi acc, int32_t) { return acc; }
+};
 #else
-constexpr int q8_bias = 128;
-CRIA_INLINE vi dot4_q8(vi acc, vi weights, int32_t x) { return dot4(acc, weights, x); }
+struct WideByteSum : ByteSum {
+  static constexpr int bias = 128;
+};
 #endif
 
 CRIA_INLINE vi load_chunk(const uint8_t* chunk, int v) {
@@ -67,13 +85,12 @@ CRIA_INLINE vi load_chunk(const uint8_t* chunk, int v) {
 template <class Panel> struct Format;
 
 template <> struct Format<PanelQ8> {
-  static constexpr int bias = q8_bias;
+  using Sum = WideByteSum;
+  static constexpr int bias = WideByteSum::bias;
   static constexpr bool has_min = false;
-  static constexpr int words = 8;
   const PanelQ8& at;
   Format(const void* panel, int64_t block) : at(static_cast<const PanelQ8*>(panel)[block]) {}
   CRIA_INLINE vi word(int w, int v) const { return load_chunk(at.quants[w], v); }
-  static CRIA_INLINE vi dot(vi acc, vi weights, int32_t x) { return dot4_q8(acc, weights, x); }
   CRIA_INLINE vf scale(int v) const { return load(at.scale + v * VL); }
   CRIA_INLINE vf min(int) const { return zero(); }
 };
@@ -85,12 +102,12 @@ CRIA_INLINE vi nibbles(const uint8_t (*chunks)[64], int w, int v) {
 }
 
 template <class Panel> struct NibbleFormat {
+  using Sum = ByteSum;
   static constexpr int bias = 8;
   static constexpr bool has_min = false;
   const Panel& at;
   NibbleFormat(const void* panel, int64_t block) : at(static_cast<const Panel*>(panel)[block]) {}
   CRIA_INLINE vi word(int w, int v) const { return nibbles(at.quants, w, v); }
-  static CRIA_INLINE vi dot(vi acc, vi weights, int32_t x) { return dot4(acc, weights, x); }
   CRIA_INLINE vf scale(int v) const { return load(at.scale + v * VL); }
   CRIA_INLINE vf min(int) const { return zero(); }
 };
@@ -103,185 +120,229 @@ template <> struct Format<PanelQ4Min> : NibbleFormat<PanelQ4Min> {
   CRIA_INLINE vf min(int v) const { return load(at.min + v * VL); }
 };
 
+typedef uint8_t vb __attribute__((vector_size(VL)));
+
 CRIA_INLINE vf small_integers(const uint8_t* p) {
-  vi x;
-  for (int i = 0; i < VL; i++) x[i] = p[i];
-  return __builtin_convertvector(x, vf);
+  vb x;
+  memcpy(&x, p, sizeof x);
+  return __builtin_convertvector(__builtin_convertvector(x, vi), vf);
 }
 
 template <> struct Format<PanelQ4K> {
+  using Sum = ByteSum;
   static constexpr int bias = 0;
   static constexpr bool has_min = true;
   const PanelQ4K& at;
   int part;
   Format(const void* panel, int64_t block) : at(static_cast<const PanelQ4K*>(panel)[block / 8]), part(static_cast<int>(block % 8)) {}
   CRIA_INLINE vi word(int w, int v) const { return nibbles(at.quants[part], w, v); }
-  static CRIA_INLINE vi dot(vi acc, vi weights, int32_t x) { return dot4(acc, weights, x); }
   CRIA_INLINE vf scale(int v) const { return load(at.d + v * VL) * small_integers(at.scale[part] + v * VL); }
   CRIA_INLINE vf min(int v) const { return -(load(at.dmin + v * VL) * small_integers(at.min[part] + v * VL)); }
 };
 
 // ---- rounding x
 
-template <class T> void quantise_row(const T* x, int64_t columns, int64_t row, int bias, bool has_min, const QuantisedRows& q) {
-  const int64_t tile = row / tile_rows, lane = row % tile_rows, rows = q.rows_of_tile(tile);
-  const int64_t first = tile * tile_rows * q.blocks;
+// Columns of a block as vectors; those beyond the matrix are zeros.
+template <class T> CRIA_INLINE void load_block(const T* x, int64_t count, vf (&values)[quant_block / VL]) {
+#pragma GCC unroll 8
+  for (int i = 0; i < quant_block / VL; i++) {
+    const int left = static_cast<int>(std::clamp<int64_t>(count - i * VL, 0, VL));
+    values[i] = left == VL ? load(x + i * VL) : load(x + i * VL, left);
+  }
+}
+
+// Rounds `count` columns of one row to words and their scale; words lie `step` apart. Gives the sum of the quants.
+template <class T> CRIA_INLINE float quantise_block(const T* x, int64_t count, int64_t step, int32_t* words, float* scale) {
+  constexpr int parts = quant_block / VL;
   const vf magic = splat(12582912.0f);  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
-  for (int64_t block = 0; block < q.blocks; block++) {
-    const int64_t begin = block * quant_block, count = std::min<int64_t>(quant_block, columns - begin);
-    vf values[quant_block / VL];
-    vf largest = zero();
-    for (int i = 0; i < quant_block / VL; i++) {
-      const int left = static_cast<int>(std::clamp<int64_t>(count - i * VL, 0, VL));
-      values[i] = left == VL ? load(x + begin + i * VL) : load(x + begin + i * VL, left);
-      const vf magnitude = from_bits(bits(values[i]) & 0x7fffffff);
-      largest = (magnitude > largest) ? magnitude : largest;
+  vf values[parts], largest = zero(), total = zero();
+  load_block(x, count, values);
+#pragma GCC unroll 8
+  for (vf value : values) {
+    const vf magnitude = from_bits(bits(value) & 0x7fffffff);
+    largest = (magnitude > largest) ? magnitude : largest;
+  }
+  *scale = max_of(largest) / 127.0f;
+  const vf inverse = splat(*scale > 0 ? 1.0f / *scale : 0.0f);
+  int32_t packed[8];
+#pragma GCC unroll 8
+  for (int i = 0; i < parts; i++) {
+    const vf shifted = values[i] * inverse + magic;
+    const vb quants = __builtin_convertvector(bits(shifted) - bits(magic), vb);
+    memcpy(reinterpret_cast<char*>(packed) + i * VL, &quants, sizeof quants);
+    total += shifted - magic;
+  }
+#pragma GCC unroll 8
+  for (int w = 0; w < 8; w++) words[w * step] = packed[w];
+  return sum(total);
+}
+
+// Blocks [begin, end) of the rows of a tile.
+template <class F, class T> void quantise_tile(const T* x, int64_t columns, int64_t tile, int64_t begin, int64_t end, const QuantisedRows& q) {
+  const int64_t first = q.first_row(tile), rows = q.rows_of(tile);
+  for (int64_t r = 0; r < rows; r++) {
+    for (int64_t block = begin; block < end; block++) {
+      const int64_t at = first * q.blocks + block * rows + r, column = block * quant_block;
+      const T* from = x + (first + r) * columns + column;
+      int32_t* words = q.words + (first * q.blocks + block * rows) * 8 + r;
+      const float total = quantise_block(from, std::min<int64_t>(quant_block, columns - column), rows, words, q.scale + at);
+      const float scaled_sum = q.scale[at] * total;
+      q.extra[at] = -F::bias * static_cast<int32_t>(total);
+      if (F::has_min) memcpy(q.extra + at, &scaled_sum, 4);
     }
-    const float scale = max_of(largest) / 127.0f;
-    const vf inverse = splat(scale > 0 ? 1.0f / scale : 0.0f);
-    int8_t quants[quant_block];
-    int32_t total = 0;
-    for (int i = 0; i < quant_block / VL; i++) {
-      const vi rounded = bits(values[i] * inverse + magic) - bits(magic);
-      for (int j = 0; j < VL; j++) total += quants[i * VL + j] = static_cast<int8_t>(rounded[j]);
-    }
-    for (int w = 0; w < 8; w++) memcpy(q.words + (first + block * rows) * 8 + w * rows + lane, quants + 4 * w, 4);
-    const int64_t at = first + block * rows + lane;
-    q.scale[at] = scale;
-    const float scaled_sum = scale * static_cast<float>(total);
-    q.extra[at] = -bias * total;
-    if (has_min) memcpy(q.extra + at, &scaled_sum, 4);
   }
 }
 
 // ---- the product
 
-// Rows `row .. row + R` of a tile with `rows` rows, times P neighbouring panels `panel_bytes` apart.
-template <class Panel, int R, int P, class Finish>
-CRIA_INLINE void tile_product(const QuantisedRows& q, int64_t first, int64_t rows, int64_t row, const uint8_t* panels, int64_t panel_bytes, Finish&& finish) {
-  vf sums[P][R][vectors] = {};
-  for (int64_t block = 0; block < q.blocks; block++) {
-    const int32_t* words = q.words + (first + block * rows) * 8 + row;
-    const int32_t* extra = q.extra + first + block * rows + row;
-    const float* scale = q.scale + first + block * rows + row;
-#pragma GCC unroll 4
-    for (int p = 0; p < P; p++) {
-      const Format<Panel> weights(panels + p * panel_bytes, block);
-#pragma GCC unroll unrolled
-      for (int v = 0; v < vectors; v++) {
-        vi exact[R];
-#pragma GCC unroll 12
-        for (int r = 0; r < R; r++) exact[r] = Format<Panel>::has_min ? vi{} : splat(extra[r]);
-#pragma GCC unroll unrolled
-        for (int w = 0; w < 8; w++) {
-          const vi word = weights.word(w, v);
-#pragma GCC unroll 12
-          for (int r = 0; r < R; r++) exact[r] = Format<Panel>::dot(exact[r], word, words[w * rows + r]);
-        }
-        const vf weight_scale = weights.scale(v), min = weights.min(v);
-#pragma GCC unroll 12
-        for (int r = 0; r < R; r++) {
-          sums[p][r][v] = fma(__builtin_convertvector(exact[r], vf), weight_scale * splat(scale[r]), sums[p][r][v]);
-          if constexpr (Format<Panel>::has_min) {
-            float scaled_sum;
-            memcpy(&scaled_sum, extra + r, 4);
-            sums[p][r][v] = fma(min, splat(scaled_sum), sums[p][r][v]);
-          }
+// Adds blocks [begin, end) of R rows times P neighbouring panels, `panel_bytes` apart, to their sums. `from` is the first block of the tile.
+template <class Panel, int R, int P>
+CRIA_INLINE void add_blocks(const QuantisedRows& q, int64_t from, const uint8_t* panels, int64_t panel_bytes, int64_t begin, int64_t end,
+                            vf (&sums)[P * vectors][R]) {
+  using Sum = typename Format<Panel>::Sum;
+  constexpr int N = P * vectors;
+  for (int64_t block = begin; block < end; block++) {
+    const int32_t* words = q.words + (from + block * R) * 8;
+    const int32_t* extra = q.extra + from + block * R;
+    const float* scale = q.scale + from + block * R;
+    const auto weights = [&](int n) { return Format<Panel>(panels + n / vectors * panel_bytes, block); };
+    vi exact[N][R];
+#pragma GCC unroll 16
+    for (int n = 0; n < N; n++)
+#pragma GCC unroll 6
+      for (int r = 0; r < R; r++) exact[n][r] = Sum::start(Format<Panel>::has_min ? 0 : extra[r]);
+#pragma GCC unroll 8
+    for (int w = 0; w < 8; w++) {
+      vi word[N];
+#pragma GCC unroll 16
+      for (int n = 0; n < N; n++) word[n] = weights(n).word(w, n % vectors);
+#pragma GCC unroll 6
+      for (int r = 0; r < R; r++) {
+        const vi x = splat(words[w * R + r]);
+#pragma GCC unroll 16
+        for (int n = 0; n < N; n++) exact[n][r] = Sum::dot(exact[n][r], word[n], x);
+      }
+    }
+#pragma GCC unroll 16
+    for (int n = 0; n < N; n++) {
+      const vf weight_scale = weights(n).scale(n % vectors), min = weights(n).min(n % vectors);
+#pragma GCC unroll 6
+      for (int r = 0; r < R; r++) {
+        const vi whole = Sum::finish(exact[n][r], Format<Panel>::has_min ? 0 : extra[r]);
+        sums[n][r] = fma(__builtin_convertvector(whole, vf), weight_scale * splat(scale[r]), sums[n][r]);
+        if constexpr (Format<Panel>::has_min) {
+          float scaled_sum;
+          memcpy(&scaled_sum, extra + r, 4);
+          sums[n][r] = fma(min, splat(scaled_sum), sums[n][r]);
         }
       }
     }
   }
-  for (int p = 0; p < P; p++)
-    for (int r = 0; r < R; r++) finish(row + r, p, sums[p][r]);
+}
+
+// Calls f with the number of rows of a tile as a constant.
+template <int R = tile_rows, class F> CRIA_INLINE void with_rows(int rows, F&& f) {
+  if (rows == R) return f(std::integral_constant<int, R>{});
+  if constexpr (R > 1) with_rows<R - 1>(rows, f);
 }
 
 template <class Panel> struct Product {
   const View& addend;
   const View& out;
-  QuantisedRows q;
-  const uint8_t* panels;
-  int64_t panel_bytes;
+  const QuantisedRows& q;
+  const uint8_t* weight;
+  int64_t panels, panel_bytes;
 
-  // Columns of out that panel `panel` makes, for one row.
-  void finish(int64_t row, int64_t panel, const vf* sums) const {
-    const int64_t columns = out.dim[1];
-    for (int v = 0; v < vectors; v++) {
-      const int64_t column = panel * panel_rows + v * VL;
-      const int count = static_cast<int>(std::clamp<int64_t>(columns - column, 0, VL));
-      if (count == 0) return;
-      const int64_t at = row * columns + column;
-      vf result = sums[v];
-      if (addend) result += count == VL ? load(addend.as<float>() + at) : load(addend.as<float>() + at, count);
-      with_type(out.dtype, [&](auto type) {
-        using T = decltype(type);
-        if (count == VL) store(out.as<T>() + at, result);
-        else store(out.as<T>() + at, result, count);
-      });
+  // Columns [column, column + VL) of a row of out.
+  void finish(int64_t row, int64_t column, vf result) const {
+    const int64_t columns = out.dim[1], at = row * columns + column;
+    const int count = static_cast<int>(std::clamp<int64_t>(columns - column, 0, VL));
+    if (count == 0) return;
+    if (addend) result += count == VL ? load(addend.as<float>() + at) : load(addend.as<float>() + at, count);
+    with_type(out.dtype, [&](auto type) {
+      using T = decltype(type);
+      if (count == VL) store(out.as<T>() + at, result);
+      else store(out.as<T>() + at, result, count);
+    });
+  }
+
+  // Tiles [first_tile, last_tile) times P panels: a window of the panels at a time, so that it is fetched once for all tiles.
+  template <int P> void multiply(int64_t panel, int64_t first_tile, int64_t last_tile, int64_t window, vf* memory) const {
+    for (int64_t begin = 0; begin < q.blocks; begin += window) {
+      const int64_t end = std::min(q.blocks, begin + window);
+      vf* kept = memory;
+      for (int64_t tile = first_tile; tile < last_tile; tile++) {
+        with_rows(q.rows_of(tile), [&](auto rows) {
+          constexpr int R = rows;
+          vf sums[P * vectors][R];
+          for (int i = 0; i < P * vectors * R; i++) sums[i / R][i % R] = begin == 0 ? zero() : kept[i];
+          add_blocks<Panel, R, P>(q, q.first_row(tile) * q.blocks, weight + panel * panel_bytes, panel_bytes, begin, end, sums);
+          for (int i = 0; i < P * vectors * R; i++) {
+            if (end < q.blocks) kept[i] = sums[i / R][i % R];
+            else finish(q.first_row(tile) + i % R, panel * panel_rows + i / R * VL, sums[i / R][i % R]);
+          }
+        });
+        kept += P * vectors * tile_rows;
+      }
     }
   }
 
-  template <int R, int P> int64_t rows_times(int64_t tile, int64_t row, int64_t rows, int64_t panel) const {
-    for (; row + R <= rows; row += R) {
-      tile_product<Panel, R, P>(q, tile * tile_rows * q.blocks, rows, row, panels + panel * panel_bytes, panel_bytes,
-                                [&](int64_t in_tile, int p, const vf* sums) { finish(tile * tile_rows + in_tile, panel + p, sums); });
-    }
-    return row;
-  }
-
-  // All rows of a tile times P panels from `panel` on.
-  template <int P> void tile(int64_t tile, int64_t panel) const {
-    const int64_t rows = q.rows_of_tile(tile);
-    int64_t row = 0;
-    if constexpr (P == 1) {
-      if constexpr (tile_rows > 8) row = rows_times<tile_rows, 1>(tile, row, rows, panel);
-      if constexpr (tile_rows > 4) row = rows_times<8, 1>(tile, row, rows, panel);
-    }
-    if constexpr (tile_rows > 1) row = rows_times<4, P>(tile, row, rows, panel);
-    if constexpr (tile_rows > 1) row = rows_times<2, P>(tile, row, rows, panel);
-    rows_times<1, P>(tile, row, rows, panel);
+  // As multiply for panels [begin, end), any number.
+  template <int P> void multiply_all(int64_t begin, int64_t end, int64_t first_tile, int64_t last_tile, int64_t window, vf* memory) const {
+    int64_t panel = begin;
+    for (; panel + P <= end; panel += P) multiply<P>(panel, first_tile, last_tile, window, memory);
+    if constexpr (P > 1) multiply_all<P / 2>(panel, end, first_tile, last_tile, window, memory);
   }
 };
 
-constexpr int panels_at_once = VL == 16 ? 4 : VL == 8 ? 2 : 1;  // for few rows: as many streams of weights as hide the latency of a sum
+// Few rows, as many panels at a time as there are registers for: streams of weights that hide each other's latency.
+template <class Panel> void multiply_few(const Product<Panel>& work, Team& team) {
+  constexpr int most = VL == 16 ? 4 : VL == 8 ? 2 : 1;
+  const bool is_wide = work.q.rows * 2 <= tile_rows && work.panels >= 2 * most * team.size;
+  const int64_t group = is_wide ? most : std::max(1, most / 2);
+  team.each((work.panels + group - 1) / group, [&](int64_t task) {
+    const int64_t begin = task * group, end = std::min(work.panels, begin + group);
+    if (is_wide) work.template multiply_all<most>(begin, end, 0, 1, work.q.blocks, nullptr);
+    else work.template multiply_all<std::max(1, most / 2)>(begin, end, 0, 1, work.q.blocks, nullptr);
+  });
+}
+
+template <class Panel> void multiply_many(const Product<Panel>& work, Team& team) {
+  constexpr int P = VL == 16 ? 2 : 1;
+  const QuantisedRows& q = work.q;
+  const int64_t tiles_at_once = std::max<int64_t>(1, tile_group_bytes / (q.blocks * quant_block * tile_rows));
+  const int64_t tile_groups = (q.tiles + tiles_at_once - 1) / tiles_at_once, panel_groups = (work.panels + panels_per_task - 1) / panels_per_task;
+  vf* memory = static_cast<vf*>(team.scratch(tiles_at_once * P * vectors * tile_rows * static_cast<int64_t>(sizeof(vf))));
+  team.each(tile_groups * panel_groups, [&](int64_t task) {
+    const int64_t first = task / panel_groups * tiles_at_once, panel = task % panel_groups * panels_per_task;
+    work.template multiply_all<P>(panel, std::min(work.panels, panel + panels_per_task), first, std::min(q.tiles, first + tiles_at_once), window_blocks, memory);
+  });
+}
 
 template <class Panel> void product(const Command& command, Team& team) {
-  const View& x = command.in[0];
-  const View& weight = command.in[1];
+  const View &x = command.in[0], &weight = command.in[1];
   const View none;
   const int64_t rows = x.dim[0], columns = x.dim[1];
   const int64_t blocks = (columns + columns_of<Panel> - 1) / columns_of<Panel> * (columns_of<Panel> / quant_block);
-  int32_t* words = command.workspace.as<int32_t>();
-  float* scale = reinterpret_cast<float*>(words + rows * blocks * 8);
-  const Product<Panel> work{command.num_inputs > 2 ? command.in[2] : none, command.out[0],
-                            {rows, blocks, words, scale, reinterpret_cast<int32_t*>(scale + rows * blocks)},
-                            weight.as<uint8_t>(), blocks * quant_block / columns_of<Panel> * static_cast<int64_t>(sizeof(Panel))};
-  if (quantised_workspace_bytes(rows, blocks) > command.workspace.bytes) return team.fail("internal: the workspace of a quantised product is too small");
+  const int64_t bytes = quantised_workspace_bytes(rows, blocks);
+  if (bytes > command.workspace.bytes) return team.fail("internal: the workspace of a quantised product is too small");
+  const bool each_for_itself = rows <= tile_rows && rows * blocks <= blocks_for_each;
+  const QuantisedRows q(rows, blocks, each_for_itself ? team.scratch(bytes) : command.workspace.data);
   with_type(x.dtype, [&](auto type) {
     using T = decltype(type);
-    team.each(rows, [&](int64_t row) {
-      quantise_row(x.as<T>() + row * columns, columns, row, Format<Panel>::bias, Format<Panel>::has_min, work.q);
-    }, 4);
+    const int64_t parts = (blocks + blocks_per_task - 1) / blocks_per_task;
+    const auto round = [&](int64_t task) {
+      const int64_t begin = task % parts * blocks_per_task;
+      quantise_tile<Format<Panel>>(x.as<T>(), columns, task / parts, begin, std::min(blocks, begin + blocks_per_task), q);
+    };
+    if (each_for_itself) for (int64_t task = 0; task < q.tiles * parts; task++) round(task);
+    else team.each(q.tiles * parts, round);
   });
-  team.barrier();
-  const int64_t panels = (weight.dim[0] + panel_rows - 1) / panel_rows;
-  if (rows <= std::min(4, tile_rows)) {
-    const int64_t groups = (panels + panels_at_once - 1) / panels_at_once;
-    return team.each(groups, [&](int64_t group) {
-      const int64_t first = group * panels_at_once, last = std::min(panels, first + panels_at_once);
-      if (last - first == panels_at_once) return work.template tile<panels_at_once>(0, first);
-      for (int64_t panel = first; panel < last; panel++) work.template tile<1>(0, panel);
-    });
-  }
-  const int64_t tiles = (rows + tile_rows - 1) / tile_rows;
-  const int64_t tiles_at_once = std::max<int64_t>(1, block_bytes_in_cache / (blocks * quant_block * tile_rows));
-  const int64_t tile_groups = (tiles + tiles_at_once - 1) / tiles_at_once;
-  constexpr int64_t panels_per_task = 8;
-  const int64_t panel_groups = (panels + panels_per_task - 1) / panels_per_task;
-  team.each(tile_groups * panel_groups, [&](int64_t task) {
-    const int64_t first_tile = task / panel_groups * tiles_at_once, first_panel = task % panel_groups * panels_per_task;
-    for (int64_t panel = first_panel; panel < std::min(panels, first_panel + panels_per_task); panel++)
-      for (int64_t t = first_tile; t < std::min(tiles, first_tile + tiles_at_once); t++) work.template tile<1>(t, panel);
-  });
+  if (!each_for_itself) team.barrier();
+  const Product<Panel> work{command.num_inputs > 2 ? command.in[2] : none, command.out[0], q, weight.as<uint8_t>(),
+                            (weight.dim[0] + panel_rows - 1) / panel_rows, blocks * quant_block / columns_of<Panel> * static_cast<int64_t>(sizeof(Panel))};
+  if (q.tiles == 1) multiply_few(work, team);
+  else multiply_many(work, team);
 }
 
 }  // namespace

@@ -1,62 +1,129 @@
 /**
- * llama.cpp through node-llama-cpp as a contender: `node --import tsx llama-contender.ts MODEL.gguf whole|part THREADS`, then lines `decode`
- * and `prefill` (seconds of one and of 512 tokens of Llama 3.2 1B) and `gemm` (seconds of 512 x 2048 x 2048, as part of a prompt). The
- * second argument is the extent of the file, see shape-1b.ts.
+ * llama.cpp through node-llama-cpp as a contender: `node --import tsx llama-contender.ts SETTINGS` (JSON, `LlamaSettings`), then lines
+ * `decode` and `prefill` (seconds of one token, and of a prompt of 512), `deep` (seconds of a token behind a long context), `batch` (seconds
+ * of a token when eight sequences decode together), `unloaded` and `about`.
  */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
 import { type Sample, timed } from '../interleave.ts';
 import { serveLines } from '../serve-lines.ts';
-import { decodeScale, EXTENTS, type Extent, GEMM, LAYER_WEIGHTS, PREFILL_TOKENS, prefillScale } from '../shape-1b.ts';
+import { BATCH, DEEP_TOKENS, PREFILL_TOKENS, SHORT_PROMPT, TIMED_TOKENS } from '../workloads.ts';
 import { loadPeer } from './load-peer.ts';
+
+export interface LlamaSettings {
+  readonly modelPath: string;
+  readonly threads: number;
+  /** A copy of node-llama-cpp to load instead (llama-copy.ts). */
+  readonly packageFolder?: string;
+  readonly flashAttention?: boolean;
+}
 
 interface Sequence {
   clearHistory(): Promise<void>;
   evaluate(tokens: readonly number[], options: { temperature: number }): AsyncGenerator<number>;
   evaluateWithoutGeneratingNewTokens(tokens: readonly number[]): Promise<void>;
+  saveStateToFile(file: string): Promise<unknown>;
+  loadStateFromFile(file: string, options: { acceptRisk: true }): Promise<unknown>;
 }
 
-interface LlamaCpp {
-  getLlama(options: { gpu: false; build: 'never'; logLevel: 'error' | 'disabled'; maxThreads: number }): Promise<{
-    loadModel(options: { modelPath: string }): Promise<{
-      createContext(options: { contextSize: number; batchSize: number; threads: number }): Promise<{
-        getSequence(): Sequence;
-      }>;
-    }>;
+interface ContextOptions {
+  contextSize: number;
+  batchSize: number;
+  threads: number;
+  sequences: number;
+  flashAttention: boolean;
+}
+
+interface Llama {
+  readonly systemInfo: string;
+  loadModel(options: { modelPath: string }): Promise<{
+    createContext(options: ContextOptions): Promise<{ getSequence(): Sequence; dispose(): Promise<void> }>;
   }>;
 }
 
-const DECODE_TOKENS = 16;
+interface LlamaCpp {
+  getLlama(options: { gpu: false; build: 'never'; logLevel: 'disabled'; maxThreads: number }): Promise<Llama>;
+}
 
-const [modelPath, extent, threads] = [process.argv[2]!, process.argv[3] as Extent, Number(process.argv[4])];
-const { getLlama } = await loadPeer<LlamaCpp>('node-llama-cpp');
+const settings = JSON.parse(process.argv[2]!) as LlamaSettings;
+const { threads, modelPath, packageFolder, flashAttention = true } = settings;
+const { getLlama } = await loadPeer<LlamaCpp>(
+  packageFolder ? path.join(packageFolder, 'dist', 'index.js') : 'node-llama-cpp',
+);
 const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'disabled', maxThreads: threads });
+const loading = performance.now();
 const model = await llama.loadModel({ modelPath });
-const context = await model.createContext({ contextSize: 1024, batchSize: PREFILL_TOKENS, threads });
-const sequence = context.getSequence();
-const tokens = (length: number) => Array.from({ length }, (_, i) => 1000 + ((i * 7919) % 10_000));
+const context = await createContext(PREFILL_TOKENS * 2, 1);
+const loadSeconds = (performance.now() - loading) / 1000;
+const single = context.getSequence();
+let deep: AsyncGenerator<number> | null = null;
+let together: Sequence[] = [];
 
-/** Seconds of a prompt, scaled. */
-async function prefill(scale: number): Promise<Sample> {
-  await sequence.clearHistory();
-  const { seconds } = await timed(() => sequence.evaluateWithoutGeneratingNewTokens(tokens(PREFILL_TOKENS)));
-  return { seconds: seconds * scale };
+function createContext(contextSize: number, sequences: number) {
+  return model.createContext({ contextSize, batchSize: PREFILL_TOKENS, threads, sequences, flashAttention });
 }
 
-/** Seconds a token, sampling the likeliest included, scaled. */
-async function decode(scale: number): Promise<Sample> {
-  await sequence.clearHistory();
-  const generated = sequence.evaluate(tokens(8), { temperature: 0 });
-  await generated.next();
+const tokens = (length: number, shift = 0) => Array.from({ length }, (_, i) => 1000 + ((i * 7919 + shift) % 10_000));
+
+async function prefill(): Promise<Sample> {
+  await single.clearHistory();
+  return timed(() => single.evaluateWithoutGeneratingNewTokens(tokens(PREFILL_TOKENS)));
+}
+
+/** Seconds a token, sampling the likeliest included. */
+async function perToken(generated: AsyncGenerator<number>): Promise<Sample> {
   const { seconds } = await timed(async () => {
-    for (let i = 0; i < DECODE_TOKENS; i++) await generated.next();
+    for (let i = 0; i < TIMED_TOKENS; i++) await generated.next();
   });
-  await generated.return(undefined);
-  return { seconds: (seconds / DECODE_TOKENS) * scale };
+  return { seconds: seconds / TIMED_TOKENS };
 }
 
-const layersWeights = EXTENTS[extent].numLayers * LAYER_WEIGHTS;
+async function decode(): Promise<Sample> {
+  await single.clearHistory();
+  const generated = single.evaluate(tokens(SHORT_PROMPT), { temperature: 0 });
+  await generated.next();
+  const sample = await perToken(generated);
+  await generated.return(undefined);
+  return sample;
+}
+
+/** A sequence behind a long context; as reading it takes minutes it is kept beside the model. */
+async function openDeep(): Promise<AsyncGenerator<number>> {
+  const sequence = (await createContext(DEEP_TOKENS + 1024, 1)).getSequence();
+  const state = `${modelPath}.${DEEP_TOKENS}.${flashAttention ? 'flash' : 'plain'}.state`;
+  if (existsSync(state)) await sequence.loadStateFromFile(state, { acceptRisk: true });
+  else {
+    await sequence.evaluateWithoutGeneratingNewTokens(tokens(DEEP_TOKENS));
+    await sequence.saveStateToFile(state);
+  }
+  return sequence.evaluate(tokens(1), { temperature: 0 });
+}
+
+async function decodeDeep(): Promise<Sample> {
+  deep ??= await openDeep();
+  await deep.next();
+  return perToken(deep);
+}
+
+async function decodeTogether(): Promise<Sample> {
+  if (together.length === 0) {
+    const shared = await createContext(PREFILL_TOKENS, BATCH);
+    together = Array.from({ length: BATCH }, () => shared.getSequence());
+  }
+  await Promise.all(together.map((sequence) => sequence.clearHistory()));
+  const all = together.map((sequence, i) => sequence.evaluate(tokens(SHORT_PROMPT, i), { temperature: 0 }));
+  await Promise.all(all.map((generated) => generated.next()));
+  const samples = await Promise.all(all.map(perToken));
+  await Promise.all(all.map((generated) => generated.return(undefined)));
+  return { seconds: Math.max(...samples.map(({ seconds }) => seconds)) / BATCH };
+}
+
 await serveLines({
-  decode: () => decode(decodeScale(extent)),
-  prefill: () => prefill(prefillScale(extent)),
-  gemm: () => prefill((GEMM.n * GEMM.k) / layersWeights),
+  loaded: () => ({ seconds: loadSeconds }),
+  about: () => ({ systemInfo: llama.systemInfo }),
+  decode,
+  prefill,
+  deep: decodeDeep,
+  batch: decodeTogether,
 });
 process.exit(0); // the addon keeps the event loop alive

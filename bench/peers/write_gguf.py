@@ -1,22 +1,28 @@
-"""Writes a GGUF file of Llama 3.2 1B's shape with random weights, for measuring llama.cpp: `python write_gguf.py OUT [--type q4_0]`."""
+"""Writes a GGUF file of a model's shape with random weights, for measuring llama.cpp: `python write_gguf.py OUT [--size llama3.2-1b] [--type q4_0]`."""
 
 import argparse
 
 import gguf
 import numpy as np
 
-DIM, HEADS, KV_HEADS, FFN = 2048, 32, 8, 8192
-HEAD_DIM = DIM // HEADS
+SIZES = {  # dim, heads, kv heads, ffn, layers, vocabulary
+    "llama3.2-1b": (2048, 32, 8, 8192, 16, 128_256),
+    "smollm2-135m": (576, 9, 3, 1536, 30, 49_152),
+}
 PATTERN_BLOCKS = 1 << 16  # random blocks that are repeated to fill a tensor
-Q4_0_VALUES, Q4_0_BYTES = 32, 18
+BLOCK_VALUES = 32
+CONTEXT = 16_384
 
 
-def q4_0(rows, columns, rng):
-    """Blocks of one f16 scale and 32 nibbles; values of about the size of trained weights."""
-    pattern = rng.integers(0, 256, (PATTERN_BLOCKS, Q4_0_BYTES), dtype=np.uint8)
-    pattern[:, :2] = np.frombuffer(np.float16(0.005).tobytes(), dtype=np.uint8)
-    blocks = rows * columns // Q4_0_VALUES
-    return np.resize(pattern, (blocks, Q4_0_BYTES)).reshape(rows, -1)
+def blocks_of(num_bytes, scale):
+    """Blocks of one f16 scale and random quants; values of about the size of trained weights."""
+
+    def make(rows, columns, rng):
+        pattern = rng.integers(0, 256, (PATTERN_BLOCKS, num_bytes), dtype=np.uint8)
+        pattern[:, :2] = np.frombuffer(np.float16(scale).tobytes(), dtype=np.uint8)
+        return np.resize(pattern, (rows * columns // BLOCK_VALUES, num_bytes)).reshape(rows, -1)
+
+    return make
 
 
 def f32(rows, columns, rng):
@@ -29,7 +35,8 @@ def bf16(rows, columns, rng):
 
 
 TYPES = {
-    "q4_0": (q4_0, gguf.GGMLQuantizationType.Q4_0, gguf.LlamaFileType.MOSTLY_Q4_0),
+    "q4_0": (blocks_of(18, 0.005), gguf.GGMLQuantizationType.Q4_0, gguf.LlamaFileType.MOSTLY_Q4_0),
+    "q8_0": (blocks_of(34, 0.0003), gguf.GGMLQuantizationType.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0),
     "f32": (f32, gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
     "bf16": (bf16, gguf.GGMLQuantizationType.BF16, gguf.LlamaFileType.MOSTLY_BF16),
 }
@@ -39,27 +46,31 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("out")
     parser.add_argument("--type", choices=TYPES, default="q4_0")
-    parser.add_argument("--layers", type=int, default=16)
-    parser.add_argument("--vocab", type=int, default=128_256)
+    parser.add_argument("--size", choices=SIZES, default="llama3.2-1b")
+    parser.add_argument("--layers", type=int)
+    parser.add_argument("--vocab", type=int)
     args = parser.parse_args()
+    dim, heads, kv_heads, ffn, layers, vocab = SIZES[args.size]
+    layers, vocab = args.layers or layers, args.vocab or vocab
+    kv_dim = dim // heads * kv_heads
     make, tensor_type, file_type = TYPES[args.type]
     rng = np.random.default_rng(0)
     writer = gguf.GGUFWriter(args.out, "llama")
-    writer.add_context_length(2048)
-    writer.add_embedding_length(DIM)
-    writer.add_block_count(args.layers)
-    writer.add_feed_forward_length(FFN)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KV_HEADS)
-    writer.add_rope_dimension_count(HEAD_DIM)
+    writer.add_context_length(CONTEXT)
+    writer.add_embedding_length(dim)
+    writer.add_block_count(layers)
+    writer.add_feed_forward_length(ffn)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(kv_heads)
+    writer.add_rope_dimension_count(dim // heads)
     writer.add_rope_freq_base(500_000.0)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(args.vocab)
+    writer.add_vocab_size(vocab)
     writer.add_file_type(file_type)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("llama-bpe")
-    writer.add_token_list([f"t{i}" for i in range(args.vocab)])
-    writer.add_token_types([gguf.TokenType.NORMAL] * args.vocab)
+    writer.add_token_list([f"t{i}" for i in range(vocab)])
+    writer.add_token_types([gguf.TokenType.NORMAL] * vocab)
     writer.add_token_merges(["t 1"])
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(1)
@@ -68,20 +79,20 @@ def main():
         writer.add_tensor(name, make(rows, columns, rng), raw_dtype=tensor_type)
 
     def vector(name):
-        writer.add_tensor(name, np.ones(DIM, np.float32))
+        writer.add_tensor(name, np.ones(dim, np.float32))
 
-    matrix("token_embd.weight", args.vocab, DIM)
+    matrix("token_embd.weight", vocab, dim)
     vector("output_norm.weight")
-    for i in range(args.layers):
+    for i in range(layers):
         vector(f"blk.{i}.attn_norm.weight")
         vector(f"blk.{i}.ffn_norm.weight")
-        matrix(f"blk.{i}.attn_q.weight", DIM, DIM)
-        matrix(f"blk.{i}.attn_k.weight", KV_HEADS * HEAD_DIM, DIM)
-        matrix(f"blk.{i}.attn_v.weight", KV_HEADS * HEAD_DIM, DIM)
-        matrix(f"blk.{i}.attn_output.weight", DIM, DIM)
-        matrix(f"blk.{i}.ffn_gate.weight", FFN, DIM)
-        matrix(f"blk.{i}.ffn_up.weight", FFN, DIM)
-        matrix(f"blk.{i}.ffn_down.weight", DIM, FFN)
+        matrix(f"blk.{i}.attn_q.weight", dim, dim)
+        matrix(f"blk.{i}.attn_k.weight", kv_dim, dim)
+        matrix(f"blk.{i}.attn_v.weight", kv_dim, dim)
+        matrix(f"blk.{i}.attn_output.weight", dim, dim)
+        matrix(f"blk.{i}.ffn_gate.weight", ffn, dim)
+        matrix(f"blk.{i}.ffn_up.weight", ffn, dim)
+        matrix(f"blk.{i}.ffn_down.weight", dim, ffn)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

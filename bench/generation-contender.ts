@@ -1,0 +1,87 @@
+/**
+ * Our engine as a contender of bench/vs-llama-cpp.ts: `node --import tsx generation-contender.ts SETTINGS` (JSON, `OwnSettings`), then
+ * the lines of peers/llama-contender.ts.
+ */
+import { measureGeneration } from '../src/cli/measure-generation.ts';
+import { kvStateNames, type KvType, numBlocksFor } from '../src/infer/kv-cache.ts';
+import { type InferenceModel, randomModel } from '../src/infer/model.ts';
+import { ModelRunner } from '../src/infer/model-runner.ts';
+import { mostLikely } from '../src/infer/sampler.ts';
+import type { WeightType } from '../src/infer/weight-type.ts';
+import { sizeConfig } from '../src/model/sizes.ts';
+import { createNativeBackend, renderProfile } from '../src/runtime/native.ts';
+import { numValues } from '../src/tensor/dtype.ts';
+import { fillNormal, randomStream } from '../src/util/rng.ts';
+import { type Sample, timed } from './interleave.ts';
+import { serveLines } from './serve-lines.ts';
+import { BATCH, DEEP_TOKENS, PREFILL_TOKENS, SHORT_PROMPT, TIMED_TOKENS } from './workloads.ts';
+
+export interface OwnSettings {
+  readonly size: string;
+  readonly weightType: WeightType;
+  readonly kvType: KvType;
+  readonly threads: number;
+  readonly isa?: string;
+}
+
+const { size, weightType, kvType, ...options } = JSON.parse(process.argv[2]!) as OwnSettings;
+const backend = createNativeBackend(options);
+const config = sizeConfig(size);
+const model = randomModel(config, backend, {
+  weightType,
+  kvType,
+  contextLength: Math.min(config.maxSeqLen, DEEP_TOKENS + 64),
+  batch: 2,
+});
+const GENERATED = { genTokens: TIMED_TOKENS + 2, promptTokens: SHORT_PROMPT };
+let deepRunner: ModelRunner | null = null;
+
+/** Keys and values as if a long text had been read. */
+function fillCache({ states, config: { numLayers } }: InferenceModel): void {
+  for (let layer = 0; layer < numLayers; layer++)
+    for (const name of Object.values(kvStateNames(layer))) {
+      const storage = states.get(name)!;
+      const values = new Float32Array(numValues(storage.shape));
+      fillNormal(values, randomStream(layer, name), { std: 1 });
+      storage.write(values);
+    }
+}
+
+async function decodeDeep(): Promise<Sample> {
+  if (!deepRunner) fillCache(model);
+  deepRunner ??= new ModelRunner(model);
+  const runner = deepRunner;
+  const blockIds = Array.from({ length: numBlocksFor(DEEP_TOKENS + TIMED_TOKENS + 1) }, (_, i) => i);
+  let id = 1;
+  const step = async (position: number) => {
+    const [logits] = await runner.run([{ ids: Int32Array.of(id), startPos: position, blockIds, logits: 'last' }]);
+    id = mostLikely(logits!);
+  };
+  await step(DEEP_TOKENS);
+  const { seconds } = await timed(async () => {
+    for (let i = 1; i <= TIMED_TOKENS; i++) await step(DEEP_TOKENS + i);
+  });
+  return { seconds: seconds / TIMED_TOKENS };
+}
+
+async function decode(concurrency: number): Promise<Sample> {
+  const { decodeTps } = await measureGeneration(model, { ...GENERATED, concurrency });
+  return { seconds: 1 / decodeTps };
+}
+
+await serveLines({
+  about: () => ({ systemInfo: `${backend.isa}, ${backend.threads} threads` }),
+  decode: () => decode(1),
+  prefill: async () => {
+    const { prefillTps } = await measureGeneration(model, {
+      promptTokens: PREFILL_TOKENS,
+      genTokens: 4,
+      concurrency: 1,
+    });
+    return { seconds: PREFILL_TOKENS / prefillTps };
+  },
+  deep: decodeDeep,
+  batch: () => decode(BATCH),
+  bandwidth: async () => ({ seconds: 1 / (await backend.probe('readBandwidth', 2 ** 29)) }),
+  profile: () => ({ profile: renderProfile(backend.profile()) }),
+});

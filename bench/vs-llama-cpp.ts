@@ -1,0 +1,181 @@
+/**
+ * Our engine against llama.cpp (node-llama-cpp), same shape, same number of bits, keys and values in f16 on both sides, in turn.
+ * Needs the peers (bench/peers/README.md).
+ *
+ *   npx tsx bench/vs-llama-cpp.ts [--size llama3.2-1b] [--bits 4|8] [--parts decode,prefill,deep,batch] [--rounds N] [--threads N]
+ *                                 [--avx2] [--kv TYPE] [--folder DIR] [--json]
+ *
+ * `deep` decodes behind 8,192 tokens, `batch` decodes eight sequences at once. `--avx2` keeps both sides to AVX2; `--folder` keeps the
+ * peer's model files for the next run.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { decodeBytes } from '../src/infer/decode-bytes.ts';
+import { KV_TYPES, type KvType } from '../src/infer/kv-cache.ts';
+import { sizeConfig } from '../src/model/sizes.ts';
+import { UsageError } from '../src/util/errors.ts';
+import type { OwnSettings } from './generation-contender.ts';
+import { interleave, report, type Sample, speedRatio, type Timing } from './interleave.ts';
+import { LineProcess } from './line-process.ts';
+import { machine, renderMachine } from './machine.ts';
+import { copyUpToAvx2 } from './peers/llama-copy.ts';
+import type { LlamaSettings } from './peers/llama-contender.ts';
+import { peerScript, peersPython } from './peers/python.ts';
+import { DEEP_TOKENS, PREFILL_TOKENS, SHORT_PROMPT, TIMED_TOKENS } from './workloads.ts';
+
+const PARTS = ['decode', 'prefill', 'deep', 'batch'] as const;
+type Part = (typeof PARTS)[number];
+
+/** Tokens that a sample's seconds stand for. */
+const TOKENS: Readonly<Record<Part, number>> = { decode: 1, prefill: PREFILL_TOKENS, deep: 1, batch: 1 };
+
+interface Options {
+  readonly size: string;
+  readonly bits: '4' | '8';
+  readonly kvType: KvType;
+  readonly parts: readonly Part[];
+  readonly rounds: number;
+  readonly threads: number;
+  readonly avx2: boolean;
+}
+
+interface Row {
+  readonly part: Part;
+  readonly ours: Timing;
+  readonly peer: Timing;
+  /** Bytes a token of ours reads against streaming reads of the same threads in the same rounds; for decoding one sequence. */
+  readonly shareOfBandwidth: number | null;
+}
+
+function start(name: string, script: string, settings: OwnSettings | LlamaSettings): LineProcess {
+  const file = path.join(import.meta.dirname, script);
+  return new LineProcess(name, process.execPath, ['--import', 'tsx', file, JSON.stringify(settings)]);
+}
+
+function startPeer({ size, bits, threads, avx2 }: Options, folder: string): LineProcess {
+  const modelPath = path.join(folder, `${size}-q${bits}_0.gguf`);
+  if (!existsSync(modelPath)) {
+    const args = [peerScript('write_gguf.py'), modelPath, '--size', size, '--type', `q${bits}_0`];
+    execFileSync(peersPython(), args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  }
+  const settings: LlamaSettings = { modelPath, threads };
+  const copied = avx2 ? { packageFolder: copyUpToAvx2(path.join(folder, 'avx2')) } : {};
+  return start('llama.cpp', 'peers/llama-contender.ts', { ...settings, ...copied });
+}
+
+function startOwn({ size, bits, kvType, threads, avx2 }: Options): LineProcess {
+  const settings: OwnSettings = { size, weightType: `q${bits}`, kvType, threads };
+  return start('cria', 'generation-contender.ts', { ...settings, ...(avx2 ? { isa: 'avx2' } : {}) });
+}
+
+function bytesPerToken({ size, bits, kvType }: Options, part: Part): number {
+  const context = part === 'deep' ? DEEP_TOKENS : SHORT_PROMPT;
+  const config = sizeConfig(size);
+  const weightForm = `q${bits}` as const;
+  const model = { config, weightForm, precision: 'f32', kvType, contextLength: context, numBlocks: 0 } as const;
+  return decodeBytes(model, [context + TIMED_TOKENS / 2]);
+}
+
+async function comparePart(part: Part, own: LineProcess, peer: LineProcess, options: Options): Promise<Row> {
+  const contenders = [
+    { name: 'cria', measure: () => own.ask<Sample>(part) },
+    { name: 'llama.cpp', measure: () => peer.ask<Sample>(part) },
+    { name: 'read', measure: () => own.ask<Sample>('bandwidth') },
+  ];
+  const [ours, theirs, read] = await interleave(contenders, { rounds: options.rounds, pauseMs: 50 });
+  const bytes = bytesPerToken(options, part);
+  const share = (bytes * read!.medianSeconds) / ours!.medianSeconds;
+  return { part, ours: ours!, peer: theirs!, shareOfBandwidth: part === 'decode' || part === 'deep' ? share : null };
+}
+
+async function compareAll(
+  options: Options,
+  folder: string,
+): Promise<{ rows: Row[]; about: string[]; peaks: number[] }> {
+  const sides = [startOwn(options), startPeer(options, folder)] as const;
+  try {
+    const about = [];
+    for (const side of sides) about.push((await side.ask<{ systemInfo: string }>('about')).systemInfo.trim());
+    for (const side of sides) side.forgetPeak(); // what loading took is not what running takes
+    const rows: Row[] = [];
+    for (const part of options.parts) rows.push(await comparePart(part, ...sides, options));
+    return { rows, about, peaks: sides.map((side) => side.peakMib()) };
+  } finally {
+    await Promise.all(sides.map((side) => side.close()));
+  }
+}
+
+/** Tokens a second. */
+function rate(seconds: number, part: Part): string {
+  return (TOKENS[part] / seconds).toPrecision(4);
+}
+
+function cells({ part, ours, peer, shareOfBandwidth }: Row): string[] {
+  const { minima, medians } = speedRatio(ours, peer);
+  return [
+    part,
+    `${rate(ours.minSeconds, part)} (${rate(ours.medianSeconds, part)})`,
+    `${rate(peer.minSeconds, part)} (${rate(peer.medianSeconds, part)})`,
+    `${minima.toFixed(2)} (${medians.toFixed(2)})`,
+    shareOfBandwidth === null ? '' : `${(100 * shareOfBandwidth).toFixed(1)} %`,
+  ];
+}
+
+function render(options: Options, { rows, about, peaks }: Awaited<ReturnType<typeof compareAll>>): string[] {
+  const header = ['tokens/s, best (median)', 'cria', 'llama.cpp', 'faster', 'of read bandwidth'];
+  return [
+    renderMachine(machine()),
+    `${options.size}, ${options.bits} bits, keys and values ${options.kvType}; cria: ${about[0]}; llama.cpp: ${about[1]}`,
+    ...[header, ...rows.map(cells)].map((row) => row.map((cell) => cell.padEnd(26)).join('')),
+    `peak memory: ${peaks.map((peak) => peak.toFixed(0)).join(' against ')} MiB`,
+  ];
+}
+
+function optionsOf(values: Readonly<Record<string, string | boolean | undefined>>): Options {
+  const pick = <T extends string>(name: string, known: readonly T[]): T => {
+    const found = known.find((each) => each === values[name]);
+    if (!found) throw new UsageError(`--${name} ${String(values[name])} is unknown: use one of ${known.join(', ')}`);
+    return found;
+  };
+  const parts = String(values['parts']).split(',');
+  const unknown = parts.filter((part) => !PARTS.some((known) => known === part));
+  if (unknown.length > 0) throw new UsageError(`unknown part ${unknown.join(', ')}: use some of ${PARTS.join(', ')}`);
+  return {
+    size: pick('size', ['llama3.2-1b', 'smollm2-135m']),
+    bits: pick('bits', ['4', '8']),
+    kvType: pick('kv', KV_TYPES),
+    parts: parts as Part[],
+    rounds: Number(values['rounds']),
+    threads: Number(values['threads']),
+    avx2: values['avx2'] === true,
+  };
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      size: { type: 'string', default: 'llama3.2-1b' },
+      bits: { type: 'string', default: '4' },
+      kv: { type: 'string', default: 'f16' },
+      parts: { type: 'string', default: PARTS.join(',') },
+      rounds: { type: 'string', default: '5' },
+      threads: { type: 'string', default: '2' },
+      folder: { type: 'string' },
+      avx2: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  const options = optionsOf(values);
+  const folder = values.folder ?? mkdtempSync(path.join(os.tmpdir(), 'cria-vs-llama-'));
+  try {
+    const result = await compareAll(options, folder);
+    report(values.json, { machine: machine(), ...options, ...result }, () => render(options, result));
+  } finally {
+    if (!values.folder) rmSync(folder, { recursive: true });
+  }
+}
+
+if (import.meta.filename === process.argv[1]) await main();

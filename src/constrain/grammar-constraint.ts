@@ -53,6 +53,11 @@ export class GrammarState implements ConstraintState {
     this.#state = state;
   }
 
+  /** Whether a byte may come next. */
+  allowsByte(byte: number): boolean {
+    return this.#vocabulary.matcher.step(this.#state, byte) !== null;
+  }
+
   clone(): GrammarState {
     return new GrammarState(this.#vocabulary, this.#state);
   }

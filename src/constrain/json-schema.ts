@@ -8,7 +8,7 @@ import type { JsonText } from './json-text.ts';
 import { literals } from './literals.ts';
 import { accepts, type Matcher } from './matcher.ts';
 import { arrayExpression } from './schema-array.ts';
-import { assertsMore, SchemaDocument, shown, type SchemaPart } from './schema-document.ts';
+import { assertsMore, SchemaDocument, shown, type SchemaObject, type SchemaPart } from './schema-document.ts';
 import { objectExpression } from './schema-object.ts';
 import { numericExpression, stringExpression } from './schema-scalar.ts';
 import { SchemaTerms, type Term } from './schema-terms.ts';
@@ -23,9 +23,14 @@ export interface SchemaContext {
   expression(parts: readonly (boolean | SchemaPart)[]): Expression;
 }
 
-/** JSON texts that are valid under `schema`. */
-export function jsonSchemaExpression(json: JsonText, matcher: Matcher, schema: unknown): Expression {
-  return new SchemaCompiler(json, matcher, new SchemaDocument(schema)).compile();
+/** JSON texts that are valid under `schema`, and under `also` if given. */
+export function jsonSchemaExpression(
+  json: JsonText,
+  matcher: Matcher,
+  schema: unknown,
+  also: SchemaObject = {},
+): Expression {
+  return new SchemaCompiler(json, matcher, new SchemaDocument(schema)).compile(also);
 }
 
 /** An expression on its way: a rule stands for it where it occurs in itself. */
@@ -46,8 +51,8 @@ class SchemaCompiler implements SchemaContext {
     this.#terms = new SchemaTerms(document);
   }
 
-  compile(): Expression {
-    const root = this.expression([this.document.schema(this.document.root, '')]);
+  compile(also: SchemaObject): Expression {
+    const root = this.expression([this.document.schema(this.document.root, ''), this.document.schema(also, '')]);
     this.#refuseEndless();
     if (root.kind === 'never') throw new ConstraintError('No value satisfies the schema.', '');
     return root;

@@ -1,6 +1,6 @@
 /**
  * Objects under JSON Schemas that all hold. Properties come in the order in which they are declared. Where nothing is said about further
- * properties, declared ones are all there are; with none declared, any may come.
+ * properties, those under `properties` are all there are; without that keyword any may come.
  */
 import { ConstraintError } from '../util/errors.ts';
 import { charactersOf, codePoints, complementOf, type CodePoints } from './code-points.ts';
@@ -29,7 +29,8 @@ export function objectExpression(context: SchemaContext, term: Term): Expression
   if (names.length > MAX_PROPERTIES) {
     throw unsupported(term[0]!, 'properties', `at most ${MAX_PROPERTIES} properties are`);
   }
-  const isClosed = names.length > 0 && own.every(({ additional }) => additional === undefined);
+  const isDeclared = names.length > 0 || term.some(({ schema }) => schema['properties'] !== undefined);
+  const isClosed = isDeclared && own.every(({ additional }) => additional === undefined);
   const others = isClosed ? table.never : context.expression(own.map(({ additional }) => additional ?? true));
   const members = names.map((name) => {
     const value = context.expression(own.map(({ declared, additional }) => declared.get(name) ?? additional ?? true));

@@ -24,6 +24,10 @@ export class ConstraintVocabulary {
   readonly masks: TokenMasks;
   readonly #tokenizer: ConstrainedTokenizer;
   readonly #textIds: Uint8Array;
+  /** Every token but those that end a reply. */
+  readonly anyToken: Uint32Array;
+  readonly #specials: Uint32Array;
+  readonly #withSpecials = new WeakMap<Uint32Array, Uint32Array>();
   readonly #json = new Map<WhiteSpace, JsonText>();
   readonly #compiled = new Map<string, TokenConstraint>();
   #compiledSources = 0;
@@ -33,10 +37,17 @@ export class ConstraintVocabulary {
     this.numIds = tokenizer.vocabSize;
     this.#tokenizer = tokenizer;
     this.#textIds = new Uint8Array(this.numIds);
+    this.anyToken = new Uint32Array(Math.ceil(this.numIds / 32));
+    this.#specials = new Uint32Array(this.anyToken.length);
     const entries: [number, Uint8Array][] = [];
     for (let id = 0; id < this.numIds; id++) {
       const bytes = tokenizer.tokenBytes(id);
-      if (bytes.length === 0 || tokenizer.isSpecial(id) || tokenizer.stopIds.includes(id)) continue;
+      if (bytes.length === 0 || tokenizer.stopIds.includes(id)) continue;
+      this.anyToken[id >>> 5]! |= 1 << (id & 31);
+      if (tokenizer.isSpecial(id)) {
+        this.#specials[id >>> 5]! |= 1 << (id & 31);
+        continue;
+      }
       entries.push([id, bytes]);
       this.#textIds[id] = 1;
     }
@@ -51,6 +62,16 @@ export class ConstraintVocabulary {
   /** Bytes of a token that is text, none of another. */
   bytesOf(id: number): Uint8Array {
     return this.isText(id) ? this.#tokenizer.tokenBytes(id) : new Uint8Array(0);
+  }
+
+  /** A mask with the special tokens added. */
+  withSpecials(mask: Uint32Array): Uint32Array {
+    let added = this.#withSpecials.get(mask);
+    if (added === undefined) {
+      added = mask.map((word, i) => word | this.#specials[i]!);
+      this.#withSpecials.set(mask, added);
+    }
+    return added;
   }
 
   /** JSON as an expression, with its white space. */

@@ -5,7 +5,8 @@
 import type { ToolCall } from './chat-message.ts';
 import { END_OF_MESSAGE, END_OF_TURN, PYTHON_TAG } from './special-tokens.ts';
 
-const CODE_TOOL = 'code_interpreter';
+/** The tool that runs the code a model writes after <|python_tag|>. */
+export const CODE_TOOL = 'code_interpreter';
 
 /** The call in an assistant's message, whose special tokens may be written out or left away; null if it is plain text. */
 export function parseToolCall(text: string): ToolCall | null {

@@ -14,6 +14,7 @@ import { type CommandIo, logLine } from './io.ts';
 import { listCommand } from './list.ts';
 import { logitsCommand } from './logits.ts';
 import { mergeCommand } from './merge.ts';
+import { perplexityCommand } from './perplexity.ts';
 import { planCommand } from './plan.ts';
 import { pretrainCommand } from './pretrain.ts';
 import { pullCommand } from './pull.ts';
@@ -33,6 +34,7 @@ const COMMANDS: readonly MakeCommand[] = [
   planCommand,
   benchCommand,
   logitsCommand,
+  perplexityCommand,
   inspectCommand,
   convertCommand,
   mergeCommand,

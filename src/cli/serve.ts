@@ -122,6 +122,7 @@ export async function serve(
   } finally {
     server.drain();
     await listening.close(graceMs, () => server.endReplies());
+    for (const { model } of server.registry.loaded()) model.engine.checkInvariants(); // a lost KV block is a bug to be seen
     await server.registry.close();
     stop.release();
   }

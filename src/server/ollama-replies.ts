@@ -1,7 +1,6 @@
 /**
  * /api/chat and /api/generate: requests as replies of the engine, and replies as Ollama's objects with their durations in nanoseconds.
  */
-import { randomInt } from 'node:crypto';
 import type { TokenLogprobs } from '../infer/token-logprobs.ts';
 import type { ChatMessage, ToolDefinition } from '../tokenizer/chat-message.ts';
 import { toolConstraint } from '../constrain/tool-constraint.ts';
@@ -13,6 +12,7 @@ import { chatPrompt, textPrompt } from './prompt.ts';
 import { constraintVocabulary, formatConstraint } from './reply-constraint.ts';
 import { type ReplyEnd, type ReplyItem, replyPieces, type WholeCall } from './reply-pieces.ts';
 import { type ReplyOptions, startReplies } from './replies.ts';
+import { seedOf } from './sampling-request.ts';
 import type { RequestScope, ServerContext } from './server-context.ts';
 
 // Ollama's defaults (docs/modelfile.md); its repeat_penalty of 1.1 looks at the last 64 tokens, ours at all of them, so ours is off.
@@ -132,7 +132,7 @@ function replyOptions(request: OllamaRequest, { model }: Lease): ReplyOptions {
       presencePenalty: options.presence_penalty ?? 0,
       frequencyPenalty: options.frequency_penalty ?? 0,
     },
-    seed: options.seed ?? randomInt(2 ** 32),
+    seed: seedOf(options.seed),
     stopIds: model.stopIds,
     stopStrings: typeof stop === 'string' ? [stop] : (stop ?? []),
     logprobs: request.logprobs ? (request.top_logprobs ?? 0) : null,

@@ -23,7 +23,7 @@ export function samplingRequest(
   return {
     maxTokens,
     sampling: samplingParams(fields),
-    seed: fields.seed ?? randomInt(2 ** 32),
+    seed: seedOf(fields.seed),
     stopIds: fields.ignore_eos ? extraStopIds : [...stopIds, ...extraStopIds],
     stopStrings: typeof fields.stop === 'string' ? [fields.stop] : (fields.stop ?? []),
     ...(fields.min_tokens === undefined ? {} : { minTokens: fields.min_tokens }),
@@ -65,4 +65,10 @@ export function checkTokenIds(
   const wrong = ids.find((id) => id >= vocabSize);
   if (wrong === undefined) return;
   throw invalidField(param, `${param}: there is no token ${wrong}; this model's ids go from 0 to ${vocabSize - 1}`);
+}
+
+/** The seed given, or a random one. Negative ones, which OpenAI takes too, stand for the highest. */
+export function seedOf(seed: number | undefined): number {
+  if (seed === undefined) return randomInt(2 ** 32);
+  return seed >= 0 ? seed : 2 ** 53 + seed;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Locator, Page } from 'playwright-core';
 import { openBrowser, openPage, skipReason, type WatchedPage } from './browser.ts';
 import { type ChatBody, ENDLESS, REAL, type ScriptedServer, startScriptedServer } from './scripted-server.ts';
 
@@ -27,6 +27,20 @@ function script(prompt: string, { messages = [] }: ChatBody) {
   return `You said **${prompt}** as message ${messages.length}.`;
 }
 
+async function say(page: Page, text: string): Promise<void> {
+  await page.getByLabel('Message', { exact: true }).fill(text);
+  await page.keyboard.press('Enter');
+}
+
+function replies(page: Page): Locator {
+  return page.locator('.message-assistant .prose');
+}
+
+function answered(page: Page, count: number): Promise<void> {
+  const again = page.getByRole('button', { name: 'Answer again' });
+  return again.nth(count - 1).waitFor();
+}
+
 describe('the chat in a browser', { skip: skipReason, timeout: 300_000 }, () => {
   let server: ScriptedServer;
   let browser: Browser;
@@ -46,16 +60,6 @@ describe('the chat in a browser', { skip: skipReason, timeout: 300_000 }, () => 
     await opened.page.getByRole('heading', { level: 1 }).waitFor();
     return opened.page;
   };
-  const say = async (page: Page, text: string) => {
-    await page.getByLabel('Message', { exact: true }).fill(text);
-    await page.keyboard.press('Enter');
-  };
-  const replies = (page: Page) => page.locator('.message-assistant .prose');
-  const answered = (page: Page, count: number) =>
-    page
-      .getByRole('button', { name: 'Answer again' })
-      .nth(count - 1)
-      .waitFor();
 
   it('streams a reply as markdown and says how fast it was', async () => {
     const page = await open();
@@ -72,14 +76,14 @@ describe('the chat in a browser', { skip: skipReason, timeout: 300_000 }, () => 
 
   it('stops a reply at Esc, keeps what is there, and tells the server at once', async () => {
     const page = await open();
-    const before = server.left.count;
+    const earlier = server.left.count;
     await say(page, 'go on forever');
     await page.getByText('2 3 4').waitFor();
     await page.keyboard.press('Escape');
     await answered(page, 1);
     assert.match(await replies(page).innerText(), /^0 1 2 3/);
     assert.match(await page.locator('.facts').innerText(), /stopped/);
-    while (server.left.count === before) await new Promise(setImmediate);
+    while (server.left.count === earlier) await new Promise(setImmediate);
   });
 
   it('answers again and edits as branches, and keeps every branch', async () => {

@@ -128,16 +128,15 @@ async function answer(
   }
   return streamSSE(c, async (events) => {
     const send = (data: object) => events.writeSSE({ data: JSON.stringify(data) });
-    const choice = (text: string, finish: string | null) => ({ index: 0, ...choiceOf(text), finish_reason: finish });
     events.onAbort(() => void left.count++);
     let count = 0;
     for (const piece of reply === ENDLESS ? endless() : (reply.match(/[\s\S]{1,4}/g) ?? [])) {
       if (events.aborted) return;
-      await send({ choices: [choice(piece, null)] });
+      await send({ choices: [{ index: 0, ...choiceOf(piece), finish_reason: null }] });
       count++;
       if (reply === ENDLESS) await sleep(5);
     }
-    await send({ choices: [choice('', 'stop')] });
+    await send({ choices: [{ index: 0, ...choiceOf(''), finish_reason: 'stop' }] });
     await send({ choices: [], usage: { prompt_tokens: 11, completion_tokens: count } });
     await events.writeSSE({ data: '[DONE]' });
   });

@@ -30,19 +30,12 @@ describe('tokenizer, inside and models in a browser', { skip: skipReason, timeou
     const response = await fetch(new URL(path, server.url), { method: 'POST', body: JSON.stringify(body) });
     return (await response.json()) as never;
   };
-  /** The ids that the tab lists, once they are those of as many tokens as expected. */
-  const ids = async (page: Page, expected: readonly number[]) => {
-    await page.locator('.ids summary').click();
-    const list = page.getByTestId('ids');
-    await list.filter({ hasText: expected.join(', ') }).waitFor();
-    return list.innerText();
-  };
 
   it('shows the tokens that the API gives, each with its text', async () => {
     const page = await open('Tokenizer');
     await page.getByLabel('Text', { exact: true }).fill(TEXT);
     const { tokens } = (await ask('/tokenize', { model: 'toy-chat', content: TEXT })) as { tokens: number[] };
-    assert.equal(await ids(page, tokens), tokens.join(', '));
+    assert.equal(await listedIds(page, tokens), tokens.join(', '));
     const marks = page.getByRole('group', { name: 'Tokens of toy-chat' }).getByRole('button');
     assert.equal(await marks.count(), tokens.length);
     await page.getByLabel('Show white space').check();
@@ -58,7 +51,7 @@ describe('tokenizer, inside and models in a browser', { skip: skipReason, timeou
     await page.getByLabel('Text', { exact: true }).fill('🜚<|eot_id|>');
     const { tokens } = (await ask('/tokenize', { model: 'toy-chat', content: '🜚<|eot_id|>' })) as { tokens: number[] };
     await page.getByLabel('Names of special tokens become tokens').check();
-    await ids(page, tokens);
+    await listedIds(page, tokens);
     const parts = await page.locator('.token[data-part=true]').allInnerTexts();
     assert.equal(parts.join(' '), 'F0 9F 9C 9A');
     assert.deepEqual(await page.locator('.token[data-special=true]').allInnerTexts(), ['<|eot_id|>']);
@@ -73,7 +66,7 @@ describe('tokenizer, inside and models in a browser', { skip: skipReason, timeou
       { role: 'user', content: 'Hello there' },
     ];
     const { tokens } = (await ask('/tokenize', { model: 'toy-chat', messages })) as { tokens: number[] };
-    assert.equal(await ids(page, tokens), tokens.join(', '));
+    assert.equal(await listedIds(page, tokens), tokens.join(', '));
   });
 
   it('shows merges from bytes to tokens, of the word that is pressed', async () => {
@@ -209,11 +202,19 @@ describe('tokenizer, inside and models in a browser', { skip: skipReason, timeou
   });
 });
 
+/** The ids that the tab lists, once they are those of as many tokens as expected. */
+async function listedIds(page: Page, expected: readonly number[]): Promise<string> {
+  await page.locator('.ids summary').click();
+  const list = page.getByTestId('ids');
+  await list.filter({ hasText: expected.join(', ') }).waitFor();
+  return list.innerText();
+}
+
 /** Controls and pictures without a name, as HTML. */
 const NAMELESS = `
   [...document.querySelectorAll('button, input, select, textarea, a, canvas, [role=img], progress, meter, dialog')]
     .filter((e) => e.getClientRects().length > 0)
-    .filter((e) => !e.getAttribute('aria-label') && !e.labels?.length && e.textContent.trim() === '')
+    .filter((e) => !e.closest('[role=img][aria-label]') && !e.getAttribute('aria-label') && !e.labels?.length && e.textContent.trim() === '')
     .map((e) => e.outerHTML.slice(0, 120))`;
 
 /** WCAG contrast of each colour of text on each ground it is used on. */

@@ -47,34 +47,27 @@ async function answer(conversationId: string, messageId: string): Promise<void> 
   const model = chosenModel.value;
   const conversation = conversations.value.get(conversationId);
   if (model === null || !conversation || running.value.has(conversationId)) return;
-  const numEarlier = branches(conversation, messageId).length;
-  const reply: Reply = {
-    model,
-    finish: 'running',
-    error: null,
-    seed: seedFor(conversation.sampling, numEarlier),
-    promptTokens: null,
-    tokens: null,
-    tokensPerSecond: null,
-    firstMs: null,
-  };
+  const reply = newReply(model, seedFor(conversation.sampling, branches(conversation, messageId).length));
   const message: Message = { id: crypto.randomUUID(), parentId: messageId, role: 'assistant', text: '', reply };
+  const writing = new Writing(conversationId, message.id, reply);
   const controller = new AbortController();
   running.value = new Map(running.value).set(conversationId, controller);
   save(withMessage(conversation, message, Date.now()));
   spoken.value = 'The model is replying.';
-  const writing = new Writing(conversationId, message);
   try {
-    const end = await ask(conversation, pathTo(conversation, messageId), reply, writing, controller.signal);
-    writing.finish({ ...reply, ...end });
+    writing.finish(await ask(conversation, pathTo(conversation, messageId), writing, controller.signal));
   } catch (error) {
-    if (controller.signal.aborted) writing.finish({ ...reply, finish: 'stopped' });
-    else writing.finish({ ...reply, finish: 'error', error: messageOf(error) });
+    writing.finish(controller.signal.aborted ? { finish: 'stopped' } : { finish: 'error', error: messageOf(error) });
   } finally {
     const rest = new Map(running.value);
     rest.delete(conversationId);
     running.value = rest;
   }
+}
+
+function newReply(model: string, seed: number): Reply {
+  const unknown = { error: null, promptTokens: null, tokens: null, tokensPerSecond: null, firstMs: null };
+  return { ...unknown, model, seed, isContinuation: false, finish: 'running' };
 }
 
 const MAX_SEED = 2 ** 31;
@@ -87,46 +80,50 @@ function seedFor({ seed }: Sampling, numEarlier: number): number {
 
 /** Writes a reply into its conversation as it comes, once a frame. */
 class Writing {
+  reply: Reply;
   readonly #conversationId: string;
-  readonly #message: Message;
+  readonly #messageId: string;
   #text = '';
   #frame: number | null = null;
 
-  constructor(conversationId: string, message: Message) {
+  constructor(conversationId: string, messageId: string, reply: Reply) {
     this.#conversationId = conversationId;
-    this.#message = message;
+    this.#messageId = messageId;
+    this.reply = reply;
   }
 
   append(text: string): void {
     this.#text += text;
     this.#frame ??= requestAnimationFrame(() => {
       this.#frame = null;
-      const changed = this.#changed({ text: this.#text });
+      const changed = this.#changed();
       if (changed) show(changed);
     });
   }
 
-  finish(reply: Reply): void {
+  finish(end: Partial<Reply>): void {
     if (this.#frame !== null) cancelAnimationFrame(this.#frame);
-    const changed = this.#changed({ text: this.#text, reply });
+    this.reply = { ...this.reply, ...end };
+    const changed = this.#changed();
     if (changed) save(changed);
-    spoken.value = reply.error ?? (this.#text === '' ? 'The model said nothing.' : `Reply: ${this.#text}`);
+    spoken.value = this.reply.error ?? (this.#text === '' ? 'The model said nothing.' : `Reply: ${this.#text}`);
   }
 
-  #changed(change: Partial<Message>): Conversation | null {
+  #changed(): Conversation | null {
     const conversation = conversations.value.get(this.#conversationId); // null if it was deleted meanwhile
-    return conversation ? withChange(conversation, this.#message.id, change) : null;
+    return conversation ? withChange(conversation, this.#messageId, { text: this.#text, reply: this.reply }) : null;
   }
 }
 
 async function ask(
   conversation: Conversation,
   path: readonly Message[],
-  { model, seed }: Reply,
   writing: Writing,
   aborted: AbortSignal,
 ): Promise<ReplyEnd> {
-  const info = await modelInfo(model);
+  const { model, seed } = writing.reply;
+  const info = await unlessAborted(modelInfo(model), aborted);
+  writing.reply = { ...writing.reply, isContinuation: !info.is_chat };
   const { sampling } = conversation;
   const shared = { model, seed, ...samplingFields(sampling) };
   const onText = (text: string) => writing.append(text);
@@ -138,6 +135,14 @@ async function ask(
   }
   const prompt = await continuation(model, path, info, sampling);
   return streamReply('/v1/completions', { ...shared, ...prompt }, onText, aborted);
+}
+
+/** Does not wait for a model that is still loading when the reader has stopped waiting. */
+function unlessAborted<T>(promise: Promise<T>, aborted: AbortSignal): Promise<T> {
+  const stop = new Promise<never>((_, reject) => {
+    aborted.addEventListener('abort', () => reject(aborted.reason));
+  });
+  return Promise.race([promise, stop]);
 }
 
 const DEFAULT_CONTINUATION = 256; // tokens; such a model would go on until the context is full

@@ -24,12 +24,10 @@ export function ChatTab() {
     addEventListener('keydown', onShortcut);
     return () => removeEventListener('keydown', onShortcut);
   }, []);
-  const closeList = () => {
-    if (NARROW.matches) listOpen.value = false;
-  };
   return (
     <div class="chat" data-list={listOpen.value} data-settings={settingsOpen.value}>
-      {listOpen.value && <ConversationList onChosen={closeList} onClose={() => (listOpen.value = false)} />}
+      {listOpen.value && <ConversationList onChosen={closeIfNarrow} />}
+      {(listOpen.value || settingsOpen.value) && <div class="scrim" onClick={closeSides} />}
       <section class="chat-main" aria-label="Conversation">
         <div class="chat-head">
           <button
@@ -83,15 +81,31 @@ export function ChatTab() {
   );
 }
 
+function closeSides(): void {
+  listOpen.value = false;
+  settingsOpen.value = false;
+}
+
+/** Where a side lies over the conversation, it goes once something is chosen. */
+function closeIfNarrow(): void {
+  if (NARROW.matches) listOpen.value = false;
+}
+
 function startAfresh(): void {
   startConversation();
-  if (NARROW.matches) listOpen.value = false;
+  closeIfNarrow();
   focusComposer();
+}
+
+/** Esc closes what lies over the conversation, else stops the reply. */
+function escape(): void {
+  if (NARROW.matches && (listOpen.value || settingsOpen.value)) closeSides();
+  else stopReply(openConversation.value.id);
 }
 
 function onShortcut(event: KeyboardEvent): void {
   const isTyping = event.target instanceof HTMLElement && event.target.matches('input, textarea, select');
-  if (event.key === 'Escape' && !document.querySelector('dialog[open]')) return stopReply(openConversation.value.id);
+  if (event.key === 'Escape' && !document.querySelector('dialog[open]')) return escape();
   if (event.key === '/' && !isTyping) focusComposer();
   else if (event.altKey && event.code === 'KeyN') startAfresh();
   else if (event.altKey && event.code === 'KeyS') settingsOpen.value = !settingsOpen.value;

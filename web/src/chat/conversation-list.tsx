@@ -28,11 +28,11 @@ export function focusSearch(): void {
   requestAnimationFrame(() => document.querySelector<HTMLInputElement>('#search')?.focus());
 }
 
-export function ConversationList({ onChosen, onClose }: { onChosen: () => void; onClose: () => void }) {
+export function ConversationList({ onChosen }: { onChosen: () => void }) {
   const wanted = search.value.trim().toLowerCase();
   const found = sortedConversations.value.filter((one) => wanted === '' || holds(one, wanted));
   return (
-    <nav class="side side-list" aria-label="Conversations" onKeyDown={(event) => event.key === 'Escape' && onClose()}>
+    <nav class="side side-list" aria-label="Conversations">
       <div class="side-head">
         <button
           class="plain wide"

@@ -15,6 +15,8 @@ export interface Message {
 
 export interface Reply {
   readonly model: string;
+  /** The model goes on with the text instead of answering: its words are not markdown. */
+  readonly isContinuation: boolean;
   /** Why it ended: OpenAI's reasons, or `stopped` by the reader, `error`, or `running`. */
   readonly finish: string;
   readonly error: string | null;

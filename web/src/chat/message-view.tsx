@@ -22,7 +22,8 @@ export const MessageView = memo(function MessageView({ message }: { message: Mes
         <Editor message={message} onDone={() => setIsEdited(false)} />
       ) : (
         <>
-          {role === 'user' ? <p class="said">{text}</p> : <Markdown text={text} />}
+          {role === 'user' && <p class="said">{text}</p>}
+          {reply && (reply.isContinuation ? <p class="prose continued">{text}</p> : <Markdown text={text} />)}
           {isRunning && text === '' && <Thinking />}
           {reply?.error && (
             <p class="problem" role="alert">

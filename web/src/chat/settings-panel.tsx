@@ -52,7 +52,7 @@ export function SettingsPanel({ onClose }: { onClose: () => void }) {
   const { system, sampling } = openConversation.value;
   const set = (key: keyof Sampling, value: number | null) => changeOpen({ sampling: { ...sampling, [key]: value } });
   return (
-    <aside class="side side-settings" aria-label="Settings" onKeyDown={(event) => event.key === 'Escape' && onClose()}>
+    <aside class="side side-settings" aria-label="Settings">
       <div class="row-between">
         <h2>Settings</h2>
         <button class="ghost" type="button" aria-label="Close settings" onClick={onClose}>

@@ -71,6 +71,7 @@ function replyOf(given: Record<string, unknown>): Reply {
   const finish = string(given['finish']);
   return {
     model: string(given['model']),
+    isContinuation: given['isContinuation'] === true,
     finish: finish === 'running' ? 'stopped' : finish,
     error: given['error'] === null ? null : string(given['error']),
     seed: number(given['seed']),

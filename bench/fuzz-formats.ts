@@ -8,32 +8,75 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { typedTokenizerMetadata } from '../src/formats/convert-tokenizer.ts';
+import { openGguf } from '../src/formats/gguf.ts';
+import { plainMetadata } from '../src/formats/gguf-checkpoint.ts';
+import { writeGguf } from '../src/formats/gguf-write.ts';
+import { mergeAdapter } from '../src/formats/merge-adapter.ts';
 import { openCheckpoint } from '../src/formats/open-checkpoint.ts';
 import { openSafetensors } from '../src/formats/safetensors.ts';
+import { openPeftAdapter } from '../src/formats/peft.ts';
 import { readTensorF32, type TensorSource } from '../src/formats/tensor-source.ts';
+import { loadTokenizerFolder } from '../src/formats/tokenizer-files.ts';
 import { openTorchFile } from '../src/formats/torch-file.ts';
-import { CriaError } from '../src/util/errors.ts';
+import { readGgufTokenizer } from '../src/tokenizer/gguf-vocab.ts';
+import { readHfTokenizer } from '../src/tokenizer/hf-read.ts';
+import type { Tokenizer } from '../src/tokenizer/tokenizer.ts';
+import { CriaError, FormatError } from '../src/util/errors.ts';
 
 const FIXTURES = 'test/fixtures/formats';
+const TOKENIZERS = 'test/fixtures/tokenizer';
 const MAX_CASE_MS = 5000;
 const MAX_GROWTH_MIB = 768;
 
 interface Target {
   readonly name: string;
-  /** The file that is damaged. */
+  /** The file that is damaged, in a copy of its folder. */
   readonly file: string;
+  /** What it is called there, if not the same. */
+  readonly as?: string;
   readonly openIt: (path: string) => Promise<void>;
   /** Share of the file's bytes, from its start, in which damage is put; the header is what matters. */
   readonly headerBytes: number;
 }
 
+const WHOLE_FILE = 1e9;
+
+const GGUF_TOKENIZER = join(tmpdir(), `cria-fuzz-${process.pid}`, 'tokenizer.gguf');
+
 const TARGETS: readonly Target[] = [
-  { name: 'safetensors', file: 'dtypes.safetensors', openIt: readAll(openSafetensors), headerBytes: 912 },
-  { name: 'pth', file: 'toy-meta/consolidated.00.pth', openIt: readAll(openTorchFile), headerBytes: 2200 },
-  { name: 'gguf', file: 'toy.gguf', openIt: openWhole, headerBytes: 4200 },
-  { name: 'hf-config', file: 'toy-hf/config.json', openIt: openFolder, headerBytes: 1e9 },
-  { name: 'hf-index', file: 'toy-hf/model.safetensors.index.json', openIt: openFolder, headerBytes: 1e9 },
-  { name: 'meta-params', file: 'toy-meta/params.json', openIt: openFolder, headerBytes: 1e9 },
+  { name: 'safetensors', file: `${FIXTURES}/dtypes.safetensors`, openIt: readAll(openSafetensors), headerBytes: 912 },
+  { name: 'pth', file: `${FIXTURES}/toy-meta/consolidated.00.pth`, openIt: readAll(openTorchFile), headerBytes: 2200 },
+  { name: 'gguf', file: `${FIXTURES}/toy.gguf`, openIt: openWhole, headerBytes: 4200 },
+  { name: 'hf-config', file: `${FIXTURES}/toy-hf/config.json`, openIt: openFolder, headerBytes: WHOLE_FILE },
+  {
+    name: 'hf-index',
+    file: `${FIXTURES}/toy-hf/model.safetensors.index.json`,
+    openIt: openFolder,
+    headerBytes: WHOLE_FILE,
+  },
+  { name: 'meta-params', file: `${FIXTURES}/toy-meta/params.json`, openIt: openFolder, headerBytes: WHOLE_FILE },
+  {
+    name: 'adapter-config',
+    file: `${FIXTURES}/toy-lora/adapter_config.json`,
+    openIt: openMerged,
+    headerBytes: WHOLE_FILE,
+  },
+  { name: 'adapter', file: `${FIXTURES}/toy-lora/adapter_model.safetensors`, openIt: openMerged, headerBytes: 3700 },
+  {
+    name: 'tokenizer-json',
+    file: `${TOKENIZERS}/smollm-like.json`,
+    as: 'tokenizer.json',
+    openIt: openTokenizer,
+    headerBytes: WHOLE_FILE,
+  },
+  {
+    name: 'tokenizer-model',
+    file: `${TOKENIZERS}/vocabulary/tokenizer.model`,
+    openIt: openTokenizer,
+    headerBytes: WHOLE_FILE,
+  },
+  { name: 'gguf-tokenizer', file: GGUF_TOKENIZER, openIt: openGgufTokenizer, headerBytes: WHOLE_FILE },
 ];
 
 function readAll(open: (path: string) => Promise<TensorSource>): (path: string) => Promise<void> {
@@ -58,6 +101,53 @@ async function openWhole(path: string): Promise<void> {
 
 function openFolder(path: string): Promise<void> {
   return openWhole(dirname(path));
+}
+
+async function openMerged(path: string): Promise<void> {
+  const adapter = await openPeftAdapter(dirname(path));
+  try {
+    const base = await openCheckpoint(`${FIXTURES}/toy-hf`);
+    try {
+      const { weights } = mergeAdapter(base, adapter, { keepsType: false });
+      for (const name of weights.tensors.keys()) await readTensorF32(weights, name);
+    } finally {
+      await base.close();
+    }
+  } finally {
+    await adapter.close();
+  }
+}
+
+const SAMPLE = "Romeo\u2019s  d\u00e9j\u00e0 vu\n\t\u{1f999}\u0000 12345 <|im_start|> \ud800 it's\u0085";
+
+function useTokenizer(tokenizer: Tokenizer): void {
+  const ids = tokenizer.encode(SAMPLE, { allowSpecial: true });
+  tokenizer.decode(ids);
+}
+
+async function openTokenizer(path: string): Promise<void> {
+  useTokenizer(await loadTokenizerFolder(dirname(path)));
+}
+
+async function openGgufTokenizer(path: string): Promise<void> {
+  const file = await openGguf(path);
+  try {
+    const metadata = plainMetadata(file.metadata);
+    useTokenizer(readGgufTokenizer((key) => metadata[key]));
+  } catch (error) {
+    // The reader knows metadata, not files.
+    if (error instanceof CriaError && error.code !== 'E_INTERNAL') throw new FormatError(`${path}: ${error.message}`);
+    throw error;
+  } finally {
+    await file.close();
+  }
+}
+
+/** A GGUF file that holds nothing but a vocabulary. */
+async function writeGgufVocabulary(path: string): Promise<void> {
+  const tokenizer = readHfTokenizer({ tokenizerJson: await readFile(`${TOKENIZERS}/smollm-like.json`, 'utf8') });
+  await mkdir(dirname(path));
+  await writeGguf(path, typedTokenizerMetadata(tokenizer, null), []);
 }
 
 /** A small generator of its own, so that a seed names a run whatever the library does (mulberry32). */
@@ -139,6 +229,24 @@ const DAMAGES: readonly Damage[] = [
     return Buffer.concat([bytes.subarray(0, at), text, bytes.subarray(at + random(12))]);
   },
   (bytes, random, limit) => {
+    // Eight bytes of another place: two tensors at one offset, or a count that belongs elsewhere.
+    const [from, to] = [random(limit), random(limit)];
+    bytes.copy(bytes, to, from, Math.min(bytes.length, from + 8));
+    return bytes;
+  },
+  (bytes, random, limit) => {
+    // A number of the text in place of another: two tensors at one offset, an id twice.
+    const text = bytes.toString('latin1', 0, limit);
+    const numbers = [...text.matchAll(/\d+/g)];
+    if (numbers.length < 2 || numbers.length > 10_000) return bytes;
+    const [from, to] = [numbers[random(numbers.length)]!, numbers[random(numbers.length)]!];
+    return Buffer.concat([
+      bytes.subarray(0, to.index),
+      Buffer.from(from[0], 'latin1'),
+      bytes.subarray(to.index + to[0].length),
+    ]);
+  },
+  (bytes, random, limit) => {
     // A zip archive ends with its directory; other formats end with data.
     const tail = Math.min(bytes.length, limit);
     bytes[bytes.length - 1 - random(tail)] = random(256);
@@ -159,11 +267,11 @@ function damaged(original: Buffer, headerBytes: number, random: (limit: number) 
 async function fuzz(target: Target, mutations: number, seed: number): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), 'cria-fuzz-'));
   const folder = join(work, 'model');
-  const source = join(FIXTURES, target.file);
-  if (target.file.includes('/')) await cp(dirname(source), folder, { recursive: true });
+  const isInFolder = /\/(toy-|vocabulary)/.test(target.file);
+  if (isInFolder) await cp(dirname(target.file), folder, { recursive: true });
   else await mkdir(folder);
-  const path = join(folder, basename(source));
-  const original = await readFile(source);
+  const path = join(folder, target.as ?? basename(target.file));
+  const original = await readFile(target.file);
   await checkOriginal(target, path, original);
   const random = generator(seed);
   const outcomes = new Map<string, number>();
@@ -222,7 +330,9 @@ const { values: flags } = parseArgs({
 process.on('unhandledRejection', (error) => {
   throw error;
 });
+await writeGgufVocabulary(GGUF_TOKENIZER);
 for (const target of TARGETS) {
   if (flags.only !== undefined && !flags.only.split(',').includes(target.name)) continue;
   await fuzz(target, Number(flags.mutations), Number(flags.seed));
 }
+await rm(dirname(GGUF_TOKENIZER), { recursive: true });

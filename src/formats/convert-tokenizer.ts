@@ -92,12 +92,18 @@ export async function ggufTokenizerMetadata(
   checkpoint: Checkpoint,
   tokenizer: Tokenizer,
 ): Promise<Map<string, GgufValue>> {
-  const entries = writeGgufTokenizer(tokenizer, await chatTemplateOf(checkpoint));
-  const { vocabSize } = checkpoint.config;
-  const typed = [...entries].map(
-    ([key, value]) => [key, typedValue(padded(key, value, vocabSize, checkpoint.path))] as const,
-  );
-  return new Map(typed);
+  const { config, path } = checkpoint;
+  return typedTokenizerMetadata(tokenizer, await chatTemplateOf(checkpoint), { vocabSize: config.vocabSize, path });
+}
+
+/** Metadata under `tokenizer.` as GGUF files hold it, with as many tokens as the table of `model`, if there is one, has rows. */
+export function typedTokenizerMetadata(
+  tokenizer: Tokenizer,
+  chatTemplate: string | null,
+  model: { readonly vocabSize: number; readonly path: string } = { vocabSize: tokenizer.vocabSize, path: '' },
+): Map<string, GgufValue> {
+  const entries = [...writeGgufTokenizer(tokenizer, chatTemplate)];
+  return new Map(entries.map(([key, value]) => [key, typedValue(padded(key, value, model.vocabSize, model.path))]));
 }
 
 type TokenizerValue = string | number | boolean | readonly string[] | Int32Array | Float32Array;

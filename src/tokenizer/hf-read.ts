@@ -19,7 +19,7 @@ import { knownStopIds } from './special-tokens.ts';
 import { Tokenizer, type TokenRoles } from './tokenizer.ts';
 import type { PreTokenizer } from './pre-tokenizer.ts';
 import { utf8Encode } from './utf8.ts';
-import { buildMerges, buildVocab, MAX_VOCAB_SIZE } from './vocab-builder.ts';
+import { buildMerges, buildVocab, MAX_HOLES, MAX_VOCAB_SIZE } from './vocab-builder.ts';
 
 export type HfTokenizerFiles = {
   tokenizerJson: string;
@@ -112,6 +112,10 @@ function tokensById({ model }: HfTokenizerJson, addedTokens: readonly AddedToken
       throw unsupported(`added_tokens.${i}.id`, `is ${id}, which is the token ${JSON.stringify(tokens[id])} already`);
     }
     tokens[id] = content;
+  }
+  const numTokens = Object.keys(model.vocab).length + addedTokens.length;
+  if (tokens.length > numTokens + MAX_HOLES) {
+    throw unsupported('model.vocab', `gives ${numTokens} tokens ids up to ${tokens.length - 1}`);
   }
   return tokens;
 }

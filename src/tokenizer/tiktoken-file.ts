@@ -8,6 +8,7 @@ import { badLine, RankLineReader, toBase64 } from './rank-lines.ts';
 import { LLAMA31_SPECIAL_TOKENS, LLAMA3_SPECIAL_TOKENS } from './special-tokens.ts';
 import type { Tokenizer } from './tokenizer.ts';
 import { utf8Encode } from './utf8.ts';
+import { MAX_HOLES } from './vocab-builder.ts';
 import { ConfigError, FormatError } from '../util/errors.ts';
 import { z } from 'zod';
 
@@ -15,8 +16,6 @@ import { z } from 'zod';
 export type Llama3Generation = '3.0' | '3.1';
 
 const TYPICAL_LINE_BYTES = 16;
-/** No vocabulary is larger; a lying rank must not make us fill gigabytes with holes. */
-const MAX_RANK = 2 ** 22;
 
 /** Number of lines of the file that Meta published, whose special tokens are known without a JSON. */
 const META_NUM_RANKS = 128_000;
@@ -36,7 +35,9 @@ export function readTiktoken(modelFile: Uint8Array, specialTokensJson: string): 
     throw new FormatError('The special tokens file gives one id to two tokens; each special token needs its own id.');
   }
   for (const [name, id] of ids) {
-    if (id > MAX_RANK) throw new FormatError(`Special token ${name} has id ${id}, above every possible vocabulary.`);
+    if (id > vocab.size + MAX_HOLES) {
+      throw new FormatError(`Special token ${name} has id ${id}, far above the vocabulary of ${vocab.size}.`);
+    }
     if (id < vocab.size) {
       throw new FormatError(
         `Special token ${name} has id ${id}, which is a rank of the vocabulary of ${vocab.size}; ` +
@@ -100,7 +101,7 @@ export function readTiktokenRanks(file: Uint8Array): ByteTable {
   const reader = new RankLineReader(file);
   const vocab = new ByteTable(Math.max(Math.ceil(file.length / TYPICAL_LINE_BYTES), 256), file.length);
   while (reader.next()) {
-    if (reader.rank < vocab.size || reader.rank > MAX_RANK) throw badLine(reader.line);
+    if (reader.rank < vocab.size || reader.rank > reader.line + MAX_HOLES) throw badLine(reader.line);
     while (vocab.size < reader.rank) vocab.addHidden(new Uint8Array(0));
     if (vocab.findOrAdd(reader.token, 0, reader.tokenLength) !== reader.rank) {
       throw new FormatError(

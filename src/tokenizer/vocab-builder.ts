@@ -11,6 +11,9 @@ import { FormatError } from '../util/errors.ts';
 /** No vocabulary is larger; a lying id must not make us fill gigabytes. */
 export const MAX_VOCAB_SIZE = 2 ** 22;
 
+/** Ids that no token has: published vocabularies leave out some hundreds, a lying id millions. */
+export const MAX_HOLES = 2 ** 16;
+
 const NO_BYTES = new Uint8Array(0);
 
 /** How a file writes the bytes of an ordinary token: in GPT-2's alphabet, or as text with U+2581 for a space. */

@@ -96,10 +96,15 @@ export class Matcher {
     return made;
   }
 
-  /** Forgets what is shared if it has grown large; states in use stay valid. To be called between steps of replies. True if it did. */
+  /** Forgets what is shared if it has grown large; true if it did. To be called between steps of replies. */
   trim(): boolean {
     const isSmall = this.#states.size < MAX_STATES && this.#stacks.size + this.#continuations.size < MAX_NODES;
-    if (isSmall) return false;
+    if (!isSmall) this.forget();
+    return !isSmall;
+  }
+
+  /** Forgets what is shared; states in use stay valid. */
+  forget(): void {
     for (const state of this.#states.values()) {
       state.targets = [null];
       state.classes = null;
@@ -107,7 +112,6 @@ export class Matcher {
     this.#continuations = new Map();
     this.#stacks = new Map();
     this.#states = new Map();
-    return true;
   }
 
   /** All stacks that begin with bytes and can be reached from these without reading. */

@@ -42,6 +42,5 @@ export const STRING_FORMATS: Readonly<Record<string, string>> = {
   ipv4: `${BYTE}(?:\\.${BYTE}){3}`,
   ipv6: IPV6,
   uri: URL,
-  url: URL,
   uuid: '[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}',
 };

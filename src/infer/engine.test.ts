@@ -4,8 +4,9 @@ import fc from 'fast-check';
 import { CapacityError, ConfigError } from '../util/errors.ts';
 import { integer, randomStream } from '../util/rng.ts';
 import { Engine, type EngineOptions, type Runner } from './engine.ts';
+import type { StepReport } from './engine-stats.ts';
 import type { Generation } from './generation.ts';
-import { expectedReply, StandIn, VOCAB_SIZE } from './stand-in-runner.ts';
+import { expectedLogits, expectedReply, StandIn, VOCAB_SIZE } from './stand-in-runner.ts';
 
 const GREEDY = { temperature: 0 };
 
@@ -111,6 +112,106 @@ describe('engine', () => {
     assert.deepEqual(await idsOf(after), expectedReply(promptOf(60, 2), 4));
   });
 
+  it('ends a cancelled request while its step runs, and gives its blocks to others in the next one', async () => {
+    const runner = new StandIn({ numBlocks: 4 });
+    const engine = engineOf(runner);
+    const controller = new AbortController();
+    const long = engine.generate({ promptIds: promptOf(60, 1), sampling: GREEDY, signal: controller.signal });
+    await long[Symbol.asyncIterator]().next();
+    controller.abort(new Error('enough'));
+    await assert.rejects(long.result, /enough/);
+    assert.deepEqual([engine.stats().numRunning, engine.stats().kvBlocksUsed], [0, 0]);
+    assert.deepEqual(await idsOf(engine.generate({ promptIds: promptOf(50, 2), maxTokens: 3, sampling: GREEDY })), [
+      ...expectedReply(promptOf(50, 2), 3),
+    ]);
+    engine.checkInvariants();
+  });
+
+  it('computes a prompt seen before from its last block on, and says so', async () => {
+    const runner = new StandIn();
+    const engine = engineOf(runner);
+    const request = { promptIds: promptOf(40, 1), maxTokens: 3, sampling: GREEDY, stopIds: [] };
+    const [first, second] = [await engine.generate(request).result, await engine.generate(request).result];
+    assert.deepEqual(second.ids, first.ids);
+    assert.deepEqual([first.cachedTokens, second.cachedTokens], [0, 32]);
+    assert.deepEqual(runner.steps, [[40], [1], [1], [8], [1], [1]]);
+    // The next turn of a conversation finds the reply as well.
+    const turn = { ...request, promptIds: [...request.promptIds, ...first.ids, 1, 2, 3, 4, 5, 6, 7, 8] };
+    assert.equal((await engine.generate(turn).result).cachedTokens, 32);
+    assert.deepEqual([engine.stats().prefixQueriedTokens, engine.stats().prefixHitTokens], [131, 64]);
+    engine.forgetPrefixes();
+    assert.equal((await engine.generate(request).result).cachedTokens, 0);
+    const plain = engineOf(new StandIn(), { prefixCache: false });
+    await plain.generate(request).result;
+    assert.equal((await plain.generate(request).result).cachedTokens, 0);
+  });
+
+  it('computes the prompt of several replies once, and copies only the block that they write into', async () => {
+    const runner = new StandIn();
+    const engine = engineOf(runner);
+    const request = { promptIds: promptOf(20, 1), maxTokens: 5, seed: 3, sampling: { temperature: 1, topP: 1 } };
+    const replies = await Promise.all(engine.generateMany({ ...request, stopIds: [] }, 4).map(idsOf));
+    assert.deepEqual(runner.steps, [[20], [1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]]);
+    assert.equal(runner.numCopies, 3);
+    assert.equal(new Set(replies.map(String)).size, 4);
+    assert.deepEqual(replies[0], await idsOf(engine.generate({ ...request, stopIds: [] })));
+    engine.checkInvariants();
+  });
+
+  it('tells the log-probabilities of the model, of reply and prompt, whatever the sampling', async () => {
+    const promptIds = [7, 3, 9];
+    const sampling = { temperature: 0.1, repetitionPenalty: 1.5 };
+    const request = { promptIds, maxTokens: 4, sampling, stopIds: [], logprobs: 2, promptLogprobs: 1 };
+    const generation = engineOf(new StandIn()).generate(request);
+    const { ids, logprobs, promptLogprobs } = await generation.result;
+    const all = [...promptIds, ...ids];
+    const told = [...promptLogprobs!, ...logprobs!];
+    assert.deepEqual(told[0], { id: 7, logprob: null, topLogprobs: [] });
+    for (let i = 1; i < all.length; i++) {
+      const logits = Array.from(expectedLogits(all.slice(0, i)));
+      const total = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
+      const ranked = logits.map((logit, id) => ({ id, logprob: logit - total }));
+      ranked.sort((a, b) => b.logprob - a.logprob || a.id - b.id);
+      const { id, logprob, topLogprobs } = told[i]!;
+      assert.deepEqual(id, all[i]);
+      assert.ok(Math.abs(logprob! - (logits[id]! - total)) < 1e-9);
+      const numTop = i < promptIds.length ? 1 : 2;
+      assert.deepEqual(
+        topLogprobs.map((top) => top.id),
+        ranked.slice(0, numTop).map((top) => top.id),
+      );
+      assert.ok(topLogprobs.every((top, at) => Math.abs(top.logprob - ranked[at]!.logprob) < 1e-9));
+    }
+    const streamed: (number | null)[] = [];
+    for await (const { logprob } of generation) streamed.push(logprob);
+    assert.deepEqual(
+      streamed,
+      logprobs!.map(({ logprob }) => logprob),
+    );
+  });
+
+  it('reports its steps', async () => {
+    const reports: StepReport[] = [];
+    const engine = engineOf(new StandIn(), { onStep: (report) => reports.push(report) });
+    await engine.generate({ promptIds: [1, 2, 3], maxTokens: 3, sampling: GREEDY, stopIds: [] }).result;
+    await engine.dispose(); // the last report comes after the result
+    assert.deepEqual(
+      reports.map(({ numSequences, numPromptTokens, numDecodeTokens }) => [
+        numSequences,
+        numPromptTokens,
+        numDecodeTokens,
+      ]),
+      [
+        [1, 3, 0],
+        [1, 0, 1],
+        [1, 0, 1],
+      ],
+    );
+    assert.ok(reports.every(({ modelMs, samplingMs }) => modelMs > 0 && samplingMs >= 0));
+    const { steps, promptTokens, generatedTokens } = engine.stats();
+    assert.deepEqual([steps, promptTokens, generatedTokens], [3, 3, 3]);
+  });
+
   it('does not start a request whose signal has aborted before', async () => {
     const runner = new StandIn();
     const signal = AbortSignal.abort(new Error('too late'));
@@ -144,6 +245,20 @@ describe('engine', () => {
     refused({ promptIds: [1], maxTokens: 0 }, ConfigError, /from 1, got 0/);
     refused({ promptIds: [1], sampling: { topP: 2 } }, ConfigError, /top-p/);
     refused({ promptIds: [1], seed: -1 }, ConfigError, /seed/);
+    refused({ promptIds: [1], sampling: { temperature: -1 } }, ConfigError, /temperature/);
+    refused({ promptIds: [1], sampling: { temperature: NaN } }, ConfigError, /temperature/);
+    refused({ promptIds: [1], sampling: { topK: 0 } }, ConfigError, /top-k/);
+    refused({ promptIds: [1], sampling: { minP: 2 } }, ConfigError, /min-p/);
+    refused({ promptIds: [1], sampling: { typicalP: 0 } }, ConfigError, /typical-p/);
+    refused({ promptIds: [1], sampling: { repetitionPenalty: 0 } }, ConfigError, /repetition penalty/);
+    refused({ promptIds: [1], sampling: { presencePenalty: NaN } }, ConfigError, /presence penalty/);
+    refused({ promptIds: [1], logprobs: 21 }, ConfigError, /0 to 20 tokens, got 21/);
+    refused({ promptIds: [1], promptLogprobs: 0.5 }, ConfigError, /0 to 20 tokens/);
+    refused({ promptIds: [1], logitBias: new Map([[50, 1]]) }, ConfigError, /token 50/);
+    refused({ promptIds: [1], logitBias: new Map([[5, Infinity]]) }, ConfigError, /bias of token 5/);
+    refused({ promptIds: [1], minTokens: -1 }, ConfigError, /least number/);
+    refused({ promptIds: [1], adapter: 'pirate' }, ConfigError, /no adapter "pirate"/);
+    assert.throws(() => engine.generateMany({ promptIds: [1] }, 0), /from 1, got 0/);
   });
 
   it('cancels what runs when it is disposed of, and takes no more', async () => {

@@ -124,8 +124,11 @@ export class Engine {
     };
   }
 
-  /** Forgets what the prefix cache keeps, as when the weights of the model have changed; what runs is not touched. */
+  /** Forgets what the prefix cache keeps, because the weights of the model have changed; throws ConfigError while requests run. */
   forgetPrefixes(): void {
+    if (this.#scheduler.running.length > 0) {
+      throw new ConfigError('prefixes cannot be forgotten while requests run; wait for their results');
+    }
     this.#blocks.forgetContents();
   }
 

@@ -27,8 +27,11 @@ export class StandIn implements Runner {
   failOnStep: number | null = null;
   numCopies = 0;
   readonly #cache: Float64Array;
+  readonly #salt: number;
 
-  constructor({ contextLength = 64, numBlocks = 16 } = {}) {
+  /** Logits of another `salt` differ from the expected ones in some tokens. */
+  constructor({ contextLength = 64, numBlocks = 16, salt = 0 } = {}) {
+    this.#salt = salt;
     this.model = { config: { vocabSize: VOCAB_SIZE }, contextLength, numBlocks };
     this.#cache = new Float64Array(numBlocks * KV_BLOCK_SIZE).fill(NaN);
   }
@@ -58,7 +61,7 @@ export class StandIn implements Runner {
       assert.ok(!Number.isNaN(now), 'a slot was read that nothing was written to');
       this.#cache[slot(position)] = now;
       if (logits === 'hidden') rows.push(Float32Array.of(now, position));
-      else if (logits === 'all' || (logits === 'last' && i === ids.length - 1)) rows.push(logitsAfter(now));
+      else if (logits === 'all' || (logits === 'last' && i === ids.length - 1)) rows.push(logitsAfter(now, this.#salt));
     }
     return Float32Array.from(rows.flatMap((row) => Array.from(row)));
   }
@@ -68,8 +71,10 @@ export class StandIn implements Runner {
   }
 }
 
-function logitsAfter(history: number): Float32Array {
-  return Float32Array.from({ length: VOCAB_SIZE }, (_, id) => ((history + id * 7919) % 997) / 100);
+function logitsAfter(history: number, salt = 0): Float32Array {
+  const logits = Float32Array.from({ length: VOCAB_SIZE }, (_, id) => ((history + id * 7919) % 997) / 100);
+  for (let id = 0; id < salt * 4; id++) logits[id]! += salt;
+  return logits;
 }
 
 /** Logits after these tokens. */

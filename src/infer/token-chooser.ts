@@ -43,6 +43,11 @@ export class TokenChooser {
     return sampleToken(logits, sampling, this.#stream, numTokens);
   }
 
+  /** Whether this token ends the reply. */
+  isStop(id: number): boolean {
+    return this.#request.stopIds.has(id);
+  }
+
   /** The reply goes on with this token. */
   advance(id: number): void {
     const progress = this.#progress;

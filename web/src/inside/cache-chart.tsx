@@ -57,6 +57,8 @@ export function CacheChart({ model, info }: { model: string; info: ModelInfo }) 
 }
 
 const NUM_POINTS = 65;
+/** Steps between marks of an axis: contexts and sizes in memory are powers of two. */
+const MARK_STEPS = Array.from({ length: 48 }, (_, i) => 2 ** i);
 const HEIGHT_PX = 260;
 
 function Chart({ shape, type }: { shape: Shape; type: KvType }) {
@@ -91,6 +93,7 @@ function optionsFor(element: HTMLElement): uPlot.Options {
     stroke: colour('--ink-3'),
     grid: { stroke: colour('--line'), width: 1 },
     ticks: { show: false },
+    incrs: MARK_STEPS,
     font: `12px ${colour('--sans')}`,
   };
   return {

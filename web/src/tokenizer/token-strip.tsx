@@ -9,6 +9,8 @@ type Token = ShownToken | PlacedToken;
 
 interface Props {
   readonly tokens: readonly Token[];
+  /** What the tokens' places refer to; null where they have none. */
+  readonly source: string | null;
   /** Whether white space is drawn as signs. */
   readonly shows: boolean;
   readonly label: string;
@@ -19,7 +21,7 @@ interface Props {
 // More would make typing slow; the counts are of all.
 const MAX_SHOWN = 3000;
 
-export function TokenStrip({ tokens, shows, label, onChosen }: Props) {
+export function TokenStrip({ tokens, source, shows, label, onChosen }: Props) {
   const [at, setAt] = useState<number | null>(null);
   const strip = useRef<HTMLDivElement>(null);
   const shown = tokens.slice(0, MAX_SHOWN);
@@ -68,7 +70,7 @@ export function TokenStrip({ tokens, shows, label, onChosen }: Props) {
           <span class="hint"> and {(tokens.length - MAX_SHOWN).toLocaleString()} more</span>
         )}
       </div>
-      <TokenFacts token={current} canMerge={onChosen !== undefined} />
+      <TokenFacts token={current} source={source} canMerge={onChosen !== undefined} />
     </div>
   );
 }
@@ -113,7 +115,7 @@ function TokenMark({ token, place, shows, isCurrent, isTabStop, onPointed, onCho
   );
 }
 
-function TokenFacts({ token, canMerge }: { token: Token | null; canMerge: boolean }) {
+function TokenFacts({ token, source, canMerge }: { token: Token | null; source: string | null; canMerge: boolean }) {
   if (token === null)
     return (
       <p class="token-facts hint">
@@ -133,7 +135,11 @@ function TokenFacts({ token, canMerge }: { token: Token | null; canMerge: boolea
         {bytes.length === 1 ? '1 byte' : `${bytes.length} bytes`} <code>{hexOf(token)}</code>
       </span>
       {special && <span>special</span>}
-      {textOf(token) === null && <span>part of a character</span>}
+      {textOf(token) === null && (
+        <span>
+          part of {source !== null && 'start' in token ? `“${source.slice(token.start, token.end)}”` : 'a character'}
+        </span>
+      )}
     </p>
   );
 }

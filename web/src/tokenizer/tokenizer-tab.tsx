@@ -41,6 +41,7 @@ export function TokenizerTab() {
 
 function Workbench({ model }: { model: string }) {
   const { signs } = options.value;
+  const source = mode.value === 'text' ? text.value : null;
   const other = otherModel.value;
   const answer = useTokens(model);
   const compared = useTokens(other === '' || other === model ? null : other);
@@ -74,6 +75,7 @@ function Workbench({ model }: { model: string }) {
             <Counts tokens={answer.value.tokens} />
             <TokenStrip
               tokens={answer.value.tokens}
+              source={source}
               shows={signs}
               label={`Tokens of ${model}`}
               onChosen={(word) => (mergedWord.value = word)}
@@ -86,7 +88,7 @@ function Workbench({ model }: { model: string }) {
         {compared.value && (
           <>
             <Counts tokens={compared.value.tokens} against={answer.value?.tokens.length ?? null} />
-            <TokenStrip tokens={compared.value.tokens} shows={signs} label={`Tokens of ${other}`} />
+            <TokenStrip tokens={compared.value.tokens} source={source} shows={signs} label={`Tokens of ${other}`} />
           </>
         )}
         <MergeView model={model} />

@@ -7,7 +7,11 @@ export async function* mergeReplies<T>(
   sources: readonly AsyncIterable<T>[],
 ): AsyncGenerator<{ index: number; item: T }> {
   const iterators = sources.map((source) => source[Symbol.asyncIterator]());
-  const step = (index: number) => iterators[index]!.next().then((next) => ({ index, next }));
+  const step = (index: number) => {
+    const next = iterators[index]!.next().then((result) => ({ index, next: result }));
+    next.catch(() => {}); // the race below tells of it; a reader that left asks no more
+    return next;
+  };
   const pending = new Map(iterators.map((_, index) => [index, step(index)]));
   while (pending.size > 0) {
     const { index, next } = await Promise.race(pending.values());

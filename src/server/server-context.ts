@@ -1,6 +1,7 @@
 /**
  * What every route is given: the models, the limits, where to count and to log; and what belongs to one request.
  */
+import { setMaxListeners } from 'node:events';
 import type { Logger } from 'pino';
 import type { ApiError } from './api-error.ts';
 import type { ApiKeys } from './api-keys.ts';
@@ -67,6 +68,7 @@ export class RequestScope {
     this.destroy = destroy;
     const timer = setTimeout(() => this.abort(new DOMException('took too long', 'TimeoutError')), timeoutMs);
     this.onEnd(() => clearTimeout(timer));
+    setMaxListeners(0, this.signal); // one for each of its replies
     for (const signal of signals) this.#follow(signal);
   }
 

@@ -1,6 +1,7 @@
 /**
  * Puts the server together: registry, metrics, routes, app. What is served and where it listens come from outside.
  */
+import { setMaxListeners } from 'node:events';
 import { pino, type Logger } from 'pino';
 import { ApiError } from './api-error.ts';
 import { type App, createApp } from './app.ts';
@@ -59,6 +60,7 @@ export async function createCriaServer(catalog: ModelCatalog, options: ServerOpt
     version: options.version ?? '0.0.0',
   };
   const shutdown = new AbortController();
+  setMaxListeners(0, shutdown.signal); // one for each request
   let isDraining = false;
   const documented: Route[] = [...OPENAI_ROUTES, ...OLLAMA_ROUTES, ...TOKENIZE_ROUTES];
   const status = statusRoutes(() => isDraining, documented);

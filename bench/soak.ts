@@ -1,0 +1,266 @@
+/**
+ * Runs `cria serve` for a long time under everything clients do, and checks that it stays whole: same request, same answer, whatever runs
+ * beside it; every fault answered with its own status; memory flat; no KV block lost; SIGTERM lets streams finish. Exits 1 if anything failed.
+ *
+ *   npx tsx bench/soak.ts [--minutes 30] [--workers 12] [--requests 10000] [--pause-ms 0] [--seed 1] [--json]
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { integer, randomStream, uniform } from '../src/util/rng.ts';
+import { machine, renderMachine } from './machine.ts';
+import { ACTIONS, type SoakClient, streamed } from './soak-actions.ts';
+import { writeToyFolder } from './toy-folder.ts';
+
+const KEY = 'soak-key-0123456789';
+const COMMIT = '0123456789abcdef0123456789abcdef01234567';
+const HUB_MODEL = 'org/cached';
+
+interface Options {
+  readonly minutes: number;
+  readonly workers: number;
+  readonly requests: number;
+  /** Mean rest of a worker between two requests. */
+  readonly pauseMs: number;
+  readonly seed: number;
+}
+
+/** The server as a process of its own. */
+interface Served {
+  readonly process: ChildProcess;
+  readonly url: string;
+  readonly stderr: string[];
+  readonly ended: Promise<number | null>;
+}
+
+async function startServer(folder: string): Promise<Served> {
+  const model = join(folder, 'toy');
+  const cache = join(folder, 'hub');
+  await writeToyFolder(model);
+  cpSync(model, join(cache, 'models--org--cached', 'snapshots', COMMIT), { recursive: true });
+  cpSync(model, join(cache, 'models--org--cached', 'blobs'), { recursive: true });
+  writeFileSync(join(cache, 'models--org--cached', 'refs-main'), COMMIT);
+  cpSync(join(cache, 'models--org--cached', 'refs-main'), join(cache, 'models--org--cached', 'refs', 'main'));
+  const keys = join(folder, 'keys');
+  writeFileSync(keys, `${KEY}\n`);
+  const cria = fileURLToPath(new URL('../bin/cria.mjs', import.meta.url));
+  // Few KV blocks and a short queue, so that both run out; models leave memory after two idle seconds.
+  const flags = [
+    '--port',
+    '0',
+    '--json',
+    '--api-key-file',
+    keys,
+    '--context',
+    '1024',
+    '--parallel',
+    '2',
+    '--max-sequences',
+    '6',
+  ];
+  const limits = [
+    '--max-waiting',
+    '10',
+    '--max-body',
+    '1',
+    '--keep-alive',
+    '0.03',
+    '--log-level',
+    'warn',
+    '--timeout',
+    '120',
+  ];
+  const child = spawn(process.execPath, [cria, 'serve', model, ...flags, ...limits], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, HF_HUB_CACHE: cache, HF_HUB_OFFLINE: '1', CRIA_CACHE: join(folder, 'cache') },
+  });
+  const stderr: string[] = [];
+  createInterface({ input: child.stderr }).on('line', (line) => stderr.push(line));
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  const first = await Promise.race([
+    new Promise<string>((resolve) => createInterface({ input: child.stdout }).once('line', resolve)),
+    ended.then((status) => Promise.reject(new Error(`the server ended with ${status}: ${stderr.join('\n')}`))),
+  ]);
+  const { url } = JSON.parse(first) as { url: string };
+  for (let i = 0; i < 600 && !(await fetch(`${url}/health`)).ok; i++) await sleep(100);
+  return { process: child, url, stderr, ended };
+}
+
+/** What the whole run gathered. */
+class Tally {
+  readonly counts = new Map<string, number>();
+  readonly failures: string[] = [];
+  readonly rssMib: number[] = [];
+  numRequests = 0;
+
+  count(name: string): void {
+    this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
+  }
+
+  fail(what: string): void {
+    this.failures.push(what);
+    process.stderr.write(`FAILED ${what}\n`);
+  }
+}
+
+async function work(
+  worker: number,
+  until: (tally: Tally) => boolean,
+  client: SoakClient,
+  tally: Tally,
+  { seed, pauseMs }: Options,
+): Promise<void> {
+  const random = randomStream(seed, `worker ${worker}`);
+  const total = ACTIONS.reduce((sum, { weight }) => sum + weight, 0);
+  for (let i = 0; !until(tally); i++) {
+    if (pauseMs > 0) await sleep(2 * pauseMs * uniform(random, 3 * i + 2));
+    let place = uniform(random, 3 * i) * total;
+    const action = ACTIONS.find(({ weight }) => (place -= weight) < 0)!;
+    try {
+      tally.count(`${action.name}: ${await action.run(client, integer(random, 3 * i + 1, 2 ** 31))}`);
+    } catch (error) {
+      tally.fail(`${action.name}: ${(error as Error).message.slice(0, 500)}`);
+      if (tally.failures.length > 50) return;
+    }
+    tally.numRequests++;
+  }
+}
+
+function residentMib(pid: number): number {
+  const kib = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0; // none while it ends
+  return Math.round(Number(kib) / 1024);
+}
+
+/** Deletes the model's files a third of the way in: what is loaded must go on. The cached one is gone once it is unloaded. */
+async function watch(
+  served: Served,
+  folder: string,
+  { minutes }: Options,
+  tally: Tally,
+  isOver: () => boolean,
+): Promise<void> {
+  const startedAt = performance.now();
+  let isDeleted = false;
+  while (!isOver()) {
+    await sleep(2000);
+    if (served.process.exitCode !== null) return tally.fail(`the server ended: ${served.stderr.slice(-40).join('\n')}`);
+    tally.rssMib.push(residentMib(served.process.pid!));
+    if (!isDeleted && performance.now() - startedAt > (minutes * 60_000) / 3) {
+      isDeleted = true;
+      rmSync(join(folder, 'toy'), { recursive: true });
+      rmSync(join(folder, 'hub'), { recursive: true });
+      process.stderr.write('the models were deleted from disk\n');
+    }
+    if (tally.rssMib.length % 30 === 0) {
+      process.stderr.write(
+        `${tally.numRequests} requests, ${tally.failures.length} failures, ${tally.rssMib.at(-1)} MiB\n`,
+      );
+    }
+  }
+}
+
+/** Nothing runs: every block is free again. */
+async function checkIdle(client: SoakClient, tally: Tally): Promise<void> {
+  await sleep(3000);
+  const text = await (await client.get('/metrics')).text();
+  const value = (name: string) => Number(new RegExp(`^${name}\\{model="toy"\\} (\\S+)$`, 'm').exec(text)?.[1] ?? NaN);
+  for (const name of ['cria_requests_running', 'cria_requests_waiting', 'cria_kv_blocks_used']) {
+    if (value(name) !== 0) tally.fail(`${name} is ${value(name)} when nothing runs`);
+  }
+}
+
+/** SIGTERM while streams run: they finish, nothing new is taken, the process ends with 0. */
+async function checkDrain(served: Served, client: SoakClient, tally: Tally): Promise<void> {
+  const streams = [1, 2, 3, 4].map((seed) =>
+    client.post('/v1/chat/completions', {
+      messages: [{ role: 'user', content: 'hay' }],
+      max_tokens: 900,
+      seed,
+      stream: true,
+      ignore_eos: true,
+    }),
+  );
+  const responses = await Promise.all(streams);
+  served.process.kill('SIGTERM');
+  const texts = await Promise.all(responses.map(streamed));
+  for (const { isWhole } of texts) if (!isWhole) tally.fail('a stream was cut off by SIGTERM');
+  const status = await Promise.race([served.ended, sleep(40_000, 'timeout' as const)]);
+  if (status !== 0) tally.fail(`after SIGTERM the server ended with ${status}: ${served.stderr.slice(-3).join('\n')}`);
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
+}
+
+async function soak(options: Options): Promise<object> {
+  const folder = mkdtempSync(join(tmpdir(), 'cria-soak-'));
+  const served = await startServer(folder);
+  const tally = new Tally();
+  const client: SoakClient = clientOf(served.url);
+  const startedAt = performance.now();
+  const isTimeOver = () => performance.now() - startedAt > options.minutes * 60_000;
+  const isOver = () => (isTimeOver() && tally.numRequests >= options.requests) || served.process.exitCode !== null;
+  const workers = Array.from({ length: options.workers }, (_, i) => work(i, isOver, client, tally, options));
+  await Promise.all([...workers, watch(served, folder, options, tally, isOver)]);
+  await checkIdle(client, tally);
+  const seconds = (performance.now() - startedAt) / 1000;
+  await checkDrain(served, client, tally);
+  rmSync(folder, { recursive: true, force: true });
+  const { rssMib } = tally;
+  const [early, late] = [
+    median(rssMib.slice(rssMib.length >> 2, rssMib.length >> 1)),
+    median(rssMib.slice(-(rssMib.length >> 2))),
+  ];
+  if (late > early * 1.1 + 16) tally.fail(`memory grew from ${early} to ${late} MiB`);
+  return {
+    minutes: Number((seconds / 60).toFixed(1)),
+    requests: tally.numRequests,
+    failures: tally.failures,
+    rssMib: { secondQuarter: early, lastQuarter: late, highest: Math.max(...rssMib) },
+    outcomes: Object.fromEntries([...tally.counts].toSorted()),
+  };
+}
+
+function clientOf(url: string): SoakClient {
+  const headers = { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' };
+  return {
+    url,
+    key: KEY,
+    known: new Map(),
+    get: (path) => fetch(url + path, { headers }),
+    post: (path, body, init = {}) =>
+      fetch(url + path, {
+        method: 'POST',
+        headers,
+        ...init,
+        body: typeof body === 'string' || body instanceof Uint8Array ? (body as string) : JSON.stringify(body),
+      }),
+    hubModel: HUB_MODEL,
+  };
+}
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '30' },
+    workers: { type: 'string', default: '12' },
+    requests: { type: 'string', default: '10000' },
+    'pause-ms': { type: 'string', default: '0' },
+    seed: { type: 'string', default: '1' },
+    json: { type: 'boolean', default: false },
+  },
+});
+const report = (await soak({
+  minutes: Number(values.minutes),
+  workers: Number(values.workers),
+  requests: Number(values.requests),
+  pauseMs: Number(values['pause-ms']),
+  seed: Number(values.seed),
+})) as { failures: string[] };
+if (!values.json) process.stdout.write(`${renderMachine(machine())}\n`);
+process.stdout.write(`${JSON.stringify(report, null, values.json ? 0 : 2)}\n`);
+process.exitCode = report.failures.length > 0 ? 1 : 0;

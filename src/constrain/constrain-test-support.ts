@@ -11,7 +11,7 @@ const encoder = new TextEncoder();
 
 /** Tokens that begin in one part of a JSON text and end in another, parts of characters, and common beginnings. */
 const PIECES = [
-  ...[
+  [
     '{"',
     '":',
     '": "',
@@ -31,26 +31,8 @@ const PIECES = [
     '\n  ',
     '  ',
   ],
-  ...[
-    ' "',
-    ' {',
-    ' [',
-    'true',
-    'false',
-    'null',
-    ' true',
-    '10',
-    '100',
-    '2024',
-    '-1',
-    '.5',
-    'e1',
-    '00',
-    '12',
-    'a"',
-    'ab"}',
-  ],
-  ...[
+  [' "', ' {', ' [', 'true', 'false', 'null', ' true', '10', '100', '2024', '-1', '.5', 'e1', '00', '12', 'a"', 'ab"}'],
+  [
     'name',
     'na',
     'me',
@@ -72,9 +54,9 @@ const PIECES = [
     '\\u00',
     '\\n',
   ],
-  ...['root', 'yes', 'no', '@', '.com', '://', 'http', '-01-', 'T12:', ':00', '0000', '----', '/*', '*/', '<|', '|>'],
-  ...['{"name": "', '{"name"', '", "parameters": {', '<function=', '</function>', '>{"'],
-];
+  ['root', 'yes', 'no', '@', '.com', '://', 'http', '-01-', 'T12:', ':00', '0000', '----', '/*', '*/', '<|', '|>'],
+  ['{"name": "', '{"name"', '", "parameters": {', '<function=', '</function>', '>{"'],
+].flat();
 /** Pieces that are no whole characters. */
 const FRAGMENTS = ['🦙', '日', 'é', '日🦙'].flatMap((text) => {
   const bytes = encoder.encode(text);

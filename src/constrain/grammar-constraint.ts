@@ -2,7 +2,7 @@
  * An expression as a constraint on the tokens of one vocabulary.
  */
 import type { ConstraintState, TokenConstraint } from '../infer/token-constraint.ts';
-import { ConstraintError } from '../util/errors.ts';
+import { ConstraintError, invariant } from '../util/errors.ts';
 import type { Expression } from './expression.ts';
 import type { MatchState } from './matcher.ts';
 import type { ConstraintVocabulary } from './vocabulary.ts';
@@ -18,6 +18,7 @@ export class GrammarConstraint implements TokenConstraint {
   }
 
   start(): GrammarState {
+    this.#vocabulary.matcher.startWork();
     return new GrammarState(this.#vocabulary, this.#vocabulary.matcher.start(this.expression));
   }
 }
@@ -47,9 +48,17 @@ export class GrammarState implements ConstraintState {
 
   advance(id: number): void {
     let state: MatchState | null = this.#state;
+    this.#vocabulary.matcher.startWork();
     const bytes = this.#vocabulary.bytesOf(id);
     for (let i = 0; i < bytes.length && state !== null; i++) state = this.#vocabulary.matcher.step(state, bytes[i]!);
     if (state === null || bytes.length === 0) throw new ConstraintError(`Token ${id} is not allowed here.`);
+    this.#state = state;
+  }
+
+  /** The reply goes on with a byte, which may be a part of a token. */
+  advanceByte(byte: number): void {
+    const state = this.#vocabulary.matcher.step(this.#state, byte);
+    invariant(state !== null, `internal: byte ${byte} is not allowed here`);
     this.#state = state;
   }
 

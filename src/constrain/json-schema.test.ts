@@ -236,7 +236,7 @@ describe('JSON Schema constraints', () => {
     [{ $defs: { a: { $ref: '#/$defs/a' } }, $ref: '#/$defs/a' }, '/$defs/a/$ref'],
     [{ type: 'object', properties: { a: { $ref: '#' } }, required: ['a'] }, ''],
     [{ type: 'integer', minimum: 3, maximum: 2 }, ''],
-    [{ if: {}, then: {} }, '/if'],
+    [{ if: {}, else: {} }, '/if'],
     [{ properties: 3, type: 'object' }, '/properties'],
     [[], ''],
     ['string', ''],

@@ -21,6 +21,8 @@ export class MatchState {
   classes: { of: Uint16Array; members: readonly (readonly Stack[])[] } | null = null;
   /** Per class; undefined until needed. */
   targets: (MatchState | null | undefined)[] = [null];
+  /** Groups of eight bytes, bit `byte >>> 3`, that all lead back here; null until needed. */
+  loopGroups: number | null = null;
 
   constructor(stacks: readonly Stack[], canEnd: boolean) {
     this.stacks = stacks;
@@ -31,6 +33,8 @@ export class MatchState {
 /** Ways to read the same text that one state may hold: beyond this a grammar is too ambiguous to follow in bounded time. */
 const MAX_STACKS = 5000;
 const MAX_STEPS = 50_000;
+/** Stacks looked at for the mask of one token: a fraction of a second. */
+const MAX_WORK = 400_000;
 /** What is kept for sharing; beyond this all is forgotten and worked out anew where needed. */
 const MAX_STATES = 30_000;
 const MAX_NODES = 400_000;
@@ -41,6 +45,7 @@ export class Matcher {
   #stacks = new Map<string, Stack>();
   #states = new Map<string, MatchState>();
   #nextId = 0;
+  #workLeft = MAX_WORK;
 
   constructor(expressions: ExpressionTable) {
     this.#expressions = expressions;
@@ -65,6 +70,23 @@ export class Matcher {
     const target = this.#close(members[cls]!.map(({ top, below }) => ({ top: top.tail, below })));
     const isDead = target.stacks.length === 0 && !target.canEnd;
     return (state.targets[cls] = isDead ? null : target);
+  }
+
+  /** Groups of eight bytes, bit `byte >>> 3`, that all lead from a state back to it. */
+  loopGroups(state: MatchState): number {
+    if (state.loopGroups !== null) return state.loopGroups;
+    let groups = 0;
+    for (let group = 0; group < 32; group++) {
+      let byte = 8 * group;
+      while (byte < 8 * group + 8 && this.step(state, byte) === state) byte++;
+      if (byte === 8 * group + 8) groups |= 1 << group;
+    }
+    return (state.loopGroups = groups);
+  }
+
+  /** Limits the work until this is called again: a ConstraintError where a hostile constraint asks for more. */
+  startWork(): void {
+    this.#workLeft = MAX_WORK;
   }
 
   /** The state of given stacks, whose tops begin with bytes. */
@@ -108,6 +130,7 @@ export class Matcher {
     for (const state of this.#states.values()) {
       state.targets = [null];
       state.classes = null;
+      state.loopGroups = null;
     }
     this.#continuations = new Map();
     this.#stacks = new Map();
@@ -132,7 +155,7 @@ export class Matcher {
       seen.add(stack);
       if (top.head.kind === 'bytes') ready.push(stack);
       else this.#expand(stack, work);
-      if (ready.length > MAX_STACKS || seen.size > MAX_STEPS) {
+      if (ready.length > MAX_STACKS || seen.size > MAX_STEPS || this.#workLeft-- <= 0) {
         throw new ConstraintError(
           'The constraint is too ambiguous: too many ways to read the same text; make it simpler.',
         );
@@ -205,6 +228,7 @@ export class Matcher {
 
 /** Whether `expression` describes a text. */
 export function accepts(matcher: Matcher, expression: Expression, text: string): boolean {
+  matcher.startWork();
   let state: MatchState | null = matcher.start(expression);
   for (const byte of new TextEncoder().encode(text)) {
     if (state === null) return false;

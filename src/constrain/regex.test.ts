@@ -117,7 +117,7 @@ describe('regular expressions', () => {
 
   it('that are wrong or not regular are refused', () => {
     const refused = [
-      ...[
+      [
         '(',
         ')',
         'a)',
@@ -135,8 +135,8 @@ describe('regular expressions', () => {
         '\\bx',
         '\\p{L}',
       ],
-      ...['\\ud800', '\\u{110000}', 'a^b', 'a$b', '^*', 'a{1,999999}', '('.repeat(500), '[]', 'x[]'],
-    ];
+      ['\\ud800', '\\u{110000}', 'a^b', 'a$b', '^*', 'a{1,999999}', '('.repeat(500), '[]', 'x[]'],
+    ].flat();
     for (const pattern of refused) assert.throws(() => regexConstraint(pattern, vocabulary), ConstraintError, pattern);
   });
 

@@ -5,7 +5,6 @@ import { readTiktoken } from '../tokenizer/tiktoken-file.ts';
 import { choiceConstraint, grammarConstraint, jsonSchemaConstraint, regexConstraint } from './compile.ts';
 import { derivative, idsOf, randomNumbers, smallVocabulary } from './constrain-test-support.ts';
 import type { Expression } from './expression.ts';
-import type { GrammarConstraint } from './grammar-constraint.ts';
 import { ConstraintVocabulary } from './vocabulary.ts';
 
 const PERSON = {
@@ -39,7 +38,7 @@ function check(
   for (const constraint of make(vocabulary)) {
     const table = vocabulary.expressions;
     const state = constraint.start();
-    let rest: Expression = (constraint as GrammarConstraint).expression;
+    let rest: Expression = constraint.expression;
     const after = (from: Expression, id: number) =>
       bytesOf(id).reduce((left, byte) => (left.kind === 'never' ? left : derivative(table, left, byte)), from);
     for (let step = 0; step < numSteps; step++) {

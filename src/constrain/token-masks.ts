@@ -39,6 +39,7 @@ export class TokenMasks {
   allowed(state: MatchState): Uint32Array {
     const known = this.#masks.get(state);
     if (known !== undefined) return known;
+    this.#matcher.startWork();
     const mask = this.#compute(state);
     keep(this.#masks, state, mask, this.#maxMasks);
     return mask;
@@ -147,23 +148,28 @@ export class TokenMasks {
     allowed: Uint32Array,
     exits: number[] | null,
   ): void {
-    const { byte, depth, end, deepest, tokenStart, tokens } = this.#trie;
+    const { byte, depth, end, deepest, groupsBelow, tokenStart, tokens } = this.#trie;
     const path = this.#path;
     const matcher = this.#matcher;
     if (from >= to) return;
     path[depth[from]! - 1] = start;
     for (let node = from; node < to;) {
       const at = depth[node]!;
-      const next = deepest[node]! > shallow ? matcher.step(path[at - 1]!, byte[node]!) : null;
+      const before = path[at - 1]!;
+      const next = deepest[node]! > shallow ? matcher.step(before, byte[node]!) : null;
       if (next === null) {
         node = end[node]!;
         continue;
       }
       path[at] = next;
-      for (let i = tokenStart[node]!; i < tokenStart[node + 1]!; i++)
-        allowed[tokens[i]! >>> 5]! |= 1 << (tokens[i]! & 31);
+      const isLoop = next === before && (exits === null || !next.canEnd);
+      // Where all below leads back to the same state, all of it is allowed.
+      const isWhole = isLoop && (groupsBelow[node]! & ~matcher.loopGroups(next)) === 0;
+      const after = isWhole ? end[node]! : node + 1;
+      const last = tokenStart[after]!;
+      for (let i = tokenStart[node]!; i < last; i++) allowed[tokens[i]! >>> 5]! |= 1 << (tokens[i]! & 31);
       if (exits !== null && next.canEnd && end[node]! > node + 1) exits.push(node);
-      node++;
+      node = after;
     }
   }
 }

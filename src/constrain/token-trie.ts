@@ -14,6 +14,8 @@ export type TokenTrie = {
   readonly end: Int32Array;
   /** Depth of the deepest token at or below it. */
   readonly deepest: Uint16Array;
+  /** Bytes below a node, in 32 groups of eight: bit `byte >>> 3`. */
+  readonly groupsBelow: Uint32Array;
   /** Tokens of a node are tokens[tokenStart[node] .. tokenStart[node + 1]). */
   readonly tokenStart: Int32Array;
   readonly tokens: Int32Array;
@@ -33,6 +35,7 @@ export function tokenTrie(entries: readonly (readonly [number, Uint8Array])[]): 
     depth: new Uint16Array(numNodes),
     end: new Int32Array(numNodes),
     deepest: new Uint16Array(numNodes),
+    groupsBelow: new Uint32Array(numNodes),
     tokenStart: new Int32Array(numNodes + 1),
     tokens: sorted.ids,
     maxDepth: sorted.bytes.reduce((max, { length }) => Math.max(max, length), 0),
@@ -48,6 +51,7 @@ export function tokenTrie(entries: readonly (readonly [number, Uint8Array])[]): 
       trie.byte[node] = bytes[depth]!;
       trie.depth[node] = depth + 1;
       trie.tokenStart[node] = i;
+      for (const above of path) trie.groupsBelow[above]! |= 1 << (bytes[depth]! >>> 3);
       path.push(node++);
     }
     trie.tokenStart[node] = i + 1;

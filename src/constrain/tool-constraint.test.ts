@@ -66,7 +66,7 @@ describe('tool constraints', () => {
   it('that leave the choice let any text pass', () => {
     const constraint = toolConstraint(TOOLS, 'auto', vocabulary);
     const texts = [
-      ...[
+      [
         'Hello {"name": 1}',
         'a\n\n{"name": "Bob", "x": 1}',
         '{"name": "ad',
@@ -77,8 +77,8 @@ describe('tool constraints', () => {
         '',
         '\n',
       ],
-      ...['{"name": "adder"}', 'text <function=add>{wrong', '\u0000\u{1F999}'],
-    ];
+      ['{"name": "adder"}', 'text <function=add>{wrong', '\u0000\u{1F999}'],
+    ].flat();
     for (const text of texts) assert.ok(lets(constraint, text), JSON.stringify(text));
   });
 

@@ -7,8 +7,7 @@ import { ConstraintError } from '../util/errors.ts';
 import { byteSet } from './byte-set.ts';
 import { compiled } from './compile.ts';
 import type { Expression, ExpressionTable } from './expression.ts';
-import { GrammarConstraint } from './grammar-constraint.ts';
-import type { GrammarState } from './grammar-constraint.ts';
+import type { GrammarConstraint, GrammarState } from './grammar-constraint.ts';
 import { jsonSchemaExpression } from './json-schema.ts';
 import type { JsonText } from './json-text.ts';
 import type { ConstraintVocabulary } from './vocabulary.ts';
@@ -46,7 +45,7 @@ export function toolConstraint(
   if (choice !== 'auto')
     return compiled(vocabulary, 'tools', source, () => calls(vocabulary, tools, callable, parallel));
   const grammar = compiled(vocabulary, 'tools', source, () => textOrCalls(vocabulary, tools, parallel));
-  return new AutoToolConstraint(grammar as GrammarConstraint, vocabulary);
+  return new AutoToolConstraint(grammar, vocabulary);
 }
 
 /** {"name": "…", "parameters": {…}}, one or several. */

@@ -2,8 +2,8 @@
  * The tokens of a vocabulary as constraints see them, and what is worked out about them: made once per tokenizer, shared by all requests.
  */
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import type { TokenConstraint } from '../infer/token-constraint.ts';
 import { ExpressionTable } from './expression.ts';
+import type { GrammarConstraint } from './grammar-constraint.ts';
 import { JsonText, type WhiteSpace } from './json-text.ts';
 import { Matcher } from './matcher.ts';
 import { TokenMasks } from './token-masks.ts';
@@ -29,7 +29,7 @@ export class ConstraintVocabulary {
   readonly #specials: Uint32Array;
   readonly #withSpecials = new WeakMap<Uint32Array, Uint32Array>();
   readonly #json = new Map<WhiteSpace, JsonText>();
-  readonly #compiled = new Map<string, TokenConstraint>();
+  readonly #compiled = new Map<string, GrammarConstraint>();
   #compiledSources = 0;
 
   /** Takes about a quarter of a second for 128,000 tokens. */
@@ -85,7 +85,7 @@ export class ConstraintVocabulary {
   }
 
   /** The constraint made of `source` before, or a new one; the least recently used are forgotten. */
-  cached(source: string, make: () => TokenConstraint): TokenConstraint {
+  cached(source: string, make: () => GrammarConstraint): GrammarConstraint {
     const known = this.#compiled.get(source);
     const constraint = known ?? make();
     this.#compiled.delete(source);

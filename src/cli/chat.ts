@@ -4,12 +4,13 @@
 import { createInterface, type Interface } from 'node:readline';
 import { Command } from 'commander';
 import type { Engine } from '../infer/engine.ts';
+import { assumedChatFormat } from '../infer/model-files.ts';
 import type { ChatFormat, ChatMessage } from '../tokenizer/chat-message.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { CapacityError } from '../util/errors.ts';
 import { addSamplingFlags, type SamplingFlags, samplingOf, seedOf } from './generate.ts';
 import { type CommandIo, logLine } from './io.ts';
-import { addModelFlags, assumedChatFormat, type ModelFlags, openModel, stopIdsOf } from './open-model.ts';
+import { addModelFlags, type ModelFlags, openModel, stopIdsOf } from './open-model.ts';
 
 interface Flags extends ModelFlags, SamplingFlags {
   readonly system?: string;

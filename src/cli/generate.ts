@@ -4,13 +4,16 @@
 import { randomInt } from 'node:crypto';
 import { Command } from 'commander';
 import type { GenerationResult } from '../infer/generation.ts';
+import type { InferenceModel } from '../infer/model.ts';
+import { assumedChatFormat } from '../infer/model-files.ts';
 import type { GenerationRequest } from '../infer/request.ts';
 import type { SamplingParams } from '../infer/sampling-params.ts';
+import type { Drafter } from '../infer/speculation.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { UsageError } from '../util/errors.ts';
 import { type CommandIo, logLine, printJson } from './io.ts';
 import {
   addModelFlags,
-  assumedChatFormat,
   decimalNumber,
   type ModelFlags,
   type OpenedModel,
@@ -24,6 +27,8 @@ interface Flags extends ModelFlags, SamplingFlags {
   readonly prompt: string;
   readonly chat?: boolean;
   readonly maxTokens?: string;
+  readonly speculate?: string;
+  readonly draftTokens: string;
   readonly json?: boolean;
 }
 
@@ -44,6 +49,11 @@ export function generateCommand(io: CommandIo): Command {
     .requiredOption('--prompt <text>', 'what to continue')
     .option('--chat', "put the prompt into the model's chat format and answer it")
     .option('--max-tokens <n>', `most tokens to generate (default: ${DEFAULT_MAX_TOKENS}, or what the context leaves)`)
+    .option(
+      '--speculate <how>',
+      'guess tokens ahead: "ngram" from the text so far, or a small model of the same tokenizer',
+    )
+    .option('--draft-tokens <n>', 'most tokens to guess at once', '4')
     .option('--json', 'print one JSON value on stdout, at the end');
   return addModelFlags(addSamplingFlags(command)).action((flags: Flags) => run(flags, io));
 }
@@ -86,16 +96,57 @@ async function run(flags: Flags, io: CommandIo): Promise<void> {
     const stopIds = stopIdsOf(opened, tokenizer);
     const promptIds = await encodePrompt(flags, opened, tokenizer);
     const model = await opened.load({ wantedContext: promptIds.length + (maxTokens ?? DEFAULT_MAX_TOKENS), batch: 1 });
+    const drafter = await openDrafter(flags, model, tokenizer, io);
     const loadMs = performance.now() - startedAt;
-    const engine = new Engine(new ModelRunner(model), tokenizer);
+    const engine = new Engine(new ModelRunner(model), tokenizer, { drafter });
     const room = Math.max(1, Math.min(DEFAULT_MAX_TOKENS, model.contextLength - promptIds.length));
     const request = { promptIds, maxTokens: maxTokens ?? room, sampling, seed, stopIds };
     const result = await stream(engine.generate(request), flags, io);
-    if (flags.json) printJson(io, jsonOf(result, request, loadMs));
+    if (flags.json) {
+      const speculation = drafter ? { speculation: result.speculation } : {};
+      printJson(io, { ...jsonOf(result, request, loadMs), ...speculation });
+    }
     await engine.dispose();
   } finally {
     await opened.close();
   }
+}
+
+/** What --speculate asks for; null if nothing. */
+async function openDrafter(
+  flags: Flags,
+  { backend, contextLength }: InferenceModel,
+  tokenizer: Tokenizer,
+  io: CommandIo,
+): Promise<Drafter | null> {
+  if (flags.speculate === undefined) return null;
+  const maxDraftTokens = wholeNumber('--draft-tokens', flags.draftTokens, 1);
+  if (flags.speculate === 'ngram') {
+    const { NgramDrafter } = await import('../infer/ngram-drafter.ts');
+    return new NgramDrafter(maxDraftTokens);
+  }
+  const [{ ModelDrafter }, { ModelRunner }] = await Promise.all([
+    import('../infer/model-drafter.ts'),
+    import('../infer/model-runner.ts'),
+  ]);
+  const opened = await openModel(flags.speculate, { precision: 'auto' }, io);
+  try {
+    checkSameTokens(await opened.loadTokenizer(), tokenizer, flags.speculate);
+    const model = await opened.load({ wantedContext: contextLength, batch: 1, backend });
+    return new ModelDrafter(new ModelRunner(model), { maxDraftTokens, vocabSize: tokenizer.vocabSize });
+  } finally {
+    await opened.close();
+  }
+}
+
+const PROBE_TEXT = 'The cria (a baby llama) weighed 11.5 kg;\n\tdéjà vu, naïve 東京 🦙 x_1 = {"a": [0]}';
+
+/** Throws UsageError unless both split text alike: guesses are tokens. */
+function checkSameTokens(draft: Tokenizer, tokenizer: Tokenizer, name: string): void {
+  const isSame =
+    draft.vocabSize === tokenizer.vocabSize &&
+    String(draft.encode(PROBE_TEXT)) === String(tokenizer.encode(PROBE_TEXT));
+  if (!isSame) throw new UsageError(`${name} splits text into other tokens than the model; use one of the same family`);
 }
 
 async function encodePrompt({ prompt, chat }: Flags, opened: OpenedModel, tokenizer: Tokenizer): Promise<number[]> {
@@ -116,8 +167,12 @@ async function stream(
   const result = await generation.result;
   if (!json) {
     io.stdout.write('\n');
-    const { prefillTps, decodeTps } = result.timings;
-    logLine(io, `prompt ${prefillTps.toFixed(0)} tokens/s, reply ${decodeTps.toFixed(1)} tokens/s`);
+    const { timings, speculation } = result;
+    const guesses = speculation.drafted > 0 ? `, ${speculation.accepted} of ${speculation.drafted} guesses right` : '';
+    logLine(
+      io,
+      `prompt ${timings.prefillTps.toFixed(0)} tokens/s, reply ${timings.decodeTps.toFixed(1)} tokens/s${guesses}`,
+    );
   }
   return result;
 }

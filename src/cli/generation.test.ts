@@ -74,6 +74,18 @@ describe('cria generate', () => {
     assert.equal((await runCommand([...args, '--backend', 'reference'])).out, `${reply['text']}\n`);
   });
 
+  it('gives the same text when it guesses ahead, from the text or with a model, and tells how often it was right', async () => {
+    const args = ['--max-tokens', '40', '--seed', '7'];
+    const plain = await generate(...args);
+    for (const how of ['ngram', model]) {
+      const reply = await generate(...args, '--speculate', how, '--draft-tokens', '3');
+      assert.deepEqual([reply['text'], reply['ids']], [plain['text'], plain['ids']]);
+      const { drafted, accepted } = reply['speculation'] as Record<string, number>;
+      assert.ok(accepted! <= drafted!);
+      if (how === model) assert.ok(accepted! > 5, `${accepted} of ${drafted}`);
+    }
+  });
+
   it('fills the context by default, and generates from a training run', async () => {
     const reply = await generate('--temperature', '0', '--context', '30');
     assert.deepEqual(reply['usage'], { prompt_tokens: 2, completion_tokens: 28, total_tokens: 30 });
@@ -87,6 +99,7 @@ describe('cria generate', () => {
       assert.match(await refusal('generate', '--model', model, '--prompt', 'the', ...args), message);
     await wrong(/prompt of 2 tokens and 400 tokens .* do not fit in the context of 300/, '--max-tokens', '400');
     await wrong(/context of 301 tokens is longer than the 300 this model was trained for/, '--context', '301');
+    await wrong(/--draft-tokens must be a whole number from 1/, '--speculate', 'ngram', '--draft-tokens', '0');
     await wrong(/--max-tokens must be a whole number from 1, got 0/, '--max-tokens', '0');
     await wrong(/temperature must be a number from 0, got -1/, '--temperature', '-1');
     await wrong(/top-p must be from 0 to 1, got 3/, '--top-p', '3');

@@ -3,17 +3,15 @@
  * The flags that all commands with a model share are defined here.
  */
 import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Checkpoint } from '../formats/checkpoint.ts';
 import { KV_TYPES } from '../infer/kv-cache.ts';
 import type { InferenceModel } from '../infer/model.ts';
+import { checkpointChatFormat, modelPath, replyStopIds, requireTokenizer } from '../infer/model-files.ts';
 import { WEIGHT_TYPES, type WeightType } from '../infer/weight-type.ts';
 import type { LlamaConfig } from '../model/config.ts';
 import type { Backend } from '../runtime/backend.ts';
 import type { ChatFormat } from '../tokenizer/chat-message.ts';
-import { END_OF_MESSAGE } from '../tokenizer/special-tokens.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { FormatError, UsageError } from '../util/errors.ts';
 import { type CommandIo, logLine } from './io.ts';
@@ -55,8 +53,8 @@ export interface OpenedModel {
   loadTokenizer(): Promise<Tokenizer>;
   /** How the checkpoint says that conversations are written; null if it does not say. */
   chatFormat(tokenizer: Tokenizer): Promise<ChatFormat | null>;
-  /** Loads the weights; `contextLength` is what --context says, or as many tokens as asked for that the model can take. */
-  load(sizes: { wantedContext: number; batch: number }): Promise<InferenceModel>;
+  /** Loads the weights, on a backend that is there already if one is given; `contextLength` is what --context says, or as many tokens as asked for that the model can take. */
+  load(sizes: { wantedContext: number; batch: number; backend?: Backend }): Promise<InferenceModel>;
   close(): Promise<void>;
 }
 
@@ -73,10 +71,10 @@ export async function openModel(name: string, flags: ModelFlags, io: CommandIo):
   const weightType = weightFlag === 'auto' ? 'stored' : weightFlag;
   return {
     checkpoint,
-    loadTokenizer: () => tokenizerOf(checkpoint),
-    chatFormat: (tokenizer) => chatFormatOf(checkpoint, tokenizer),
-    load: async ({ wantedContext, batch }) => {
-      const backend = await chooseBackend(flags, io);
+    loadTokenizer: () => requireTokenizer(checkpoint),
+    chatFormat: (tokenizer) => checkpointChatFormat(checkpoint, tokenizer),
+    load: async ({ wantedContext, batch, backend: shared }) => {
+      const backend = shared ?? (await chooseBackend(flags, io));
       const contextLength = contextOf(flags, checkpoint.config, wantedContext);
       return loadModel(
         checkpoint,
@@ -125,46 +123,12 @@ export async function checkpointPath(name: string, io: CommandIo): Promise<strin
   if (name === 'nano' && !existsSync(path)) {
     throw new FormatError('nano is not trained yet; run npm start, which trains it in a few minutes');
   }
-  const checkpoints = join(path, 'checkpoints');
-  if (existsSync(checkpoints)) return newestStep(path, checkpoints);
-  const { findModel } = await import('../formats/find-model.ts');
-  return findModel(path, io.env);
-}
-
-/** The newest checkpoint of a training run. */
-async function newestStep(run: string, checkpoints: string): Promise<string> {
-  const names = await readdir(checkpoints);
-  const steps = names.flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? []).map(Number);
-  if (steps.length > 0) return join(checkpoints, `step-${Math.max(...steps)}`);
-  throw new FormatError(`${run}: is a training run without a checkpoint yet; wait for the first one`);
+  return modelPath(path, io.env);
 }
 
 /** Tokens after which a reply ends, as tokenizer or checkpoint say. */
 export function stopIdsOf({ checkpoint }: OpenedModel, tokenizer: Tokenizer): number[] {
-  return [...new Set([...tokenizer.stopIds, ...checkpoint.tokenIds.eosIds])];
-}
-
-async function tokenizerOf(checkpoint: Checkpoint): Promise<Tokenizer> {
-  const { checkpointTokenizer } = await import('../formats/convert-tokenizer.ts');
-  const tokenizer = await checkpointTokenizer(checkpoint);
-  if (tokenizer === null)
-    throw new FormatError(`${checkpoint.path}: has no tokenizer; put its files beside the weights`);
-  return tokenizer;
-}
-
-async function chatFormatOf(checkpoint: Checkpoint, tokenizer: Tokenizer): Promise<ChatFormat | null> {
-  const [{ chatTemplateOf }, { templateChatFormat }] = await Promise.all([
-    import('../formats/convert-tokenizer.ts'),
-    import('../tokenizer/chat-template.ts'),
-  ]);
-  const template = await chatTemplateOf(checkpoint);
-  return template === null ? null : templateChatFormat(tokenizer, template);
-}
-
-/** Llama 3's own chat format, for a checkpoint that does not say that it knows one: of 3.1 if the vocabulary has its tokens. */
-export async function assumedChatFormat(tokenizer: Tokenizer): Promise<ChatFormat> {
-  const { llama3ChatFormat } = await import('../tokenizer/chat-llama3.ts');
-  return llama3ChatFormat(tokenizer, tokenizer.idOf(END_OF_MESSAGE) === null ? 'llama3' : 'llama3.1');
+  return replyStopIds(checkpoint, tokenizer);
 }
 
 function contextOf({ context }: ModelFlags, { maxSeqLen }: LlamaConfig, wanted: number): number {

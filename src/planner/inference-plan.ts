@@ -57,6 +57,7 @@ export function inferencePlan(config: LlamaConfig, sizes: InferenceSizes): Infer
     numSegments: numSequences,
     numEntries: blocksEach * numSequences,
     numRows: numSequences,
+    numHiddenRows: 0,
   });
   const decode = stepGraph(model, step(batch, batch));
   const prefill = stepGraph(model, step(Math.min(PREFILL_CHUNK, contextLength), 1));

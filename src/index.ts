@@ -1,0 +1,17 @@
+/**
+ * What programs import from `cria`. Names here stay; everything else may change.
+ */
+export { type Drafter } from './infer/speculation.ts';
+export { Engine, type EngineOptions } from './infer/engine.ts';
+export { type EngineStats, type StepReport } from './infer/engine-stats.ts';
+export { Generation, type GeneratedToken, type GenerationResult, type Timings } from './infer/generation.ts';
+export { loadEngine, type LoadedEngine, type LoadEngineOptions } from './infer/load-engine.ts';
+export { NgramDrafter } from './infer/ngram-drafter.ts';
+export { type GenerationRequest } from './infer/request.ts';
+export { DEFAULT_SAMPLING, type SamplingParams } from './infer/sampling-params.ts';
+export { type FinishReason } from './infer/sequence.ts';
+export { type ConstraintState, type TokenConstraint } from './infer/token-constraint.ts';
+export { type TokenLogprob, type TokenLogprobs } from './infer/token-logprobs.ts';
+export { type ChatFormat, type ChatMessage } from './tokenizer/chat-message.ts';
+export { Tokenizer } from './tokenizer/tokenizer.ts';
+export { CapacityError, ConfigError, CriaError, FormatError } from './util/errors.ts';

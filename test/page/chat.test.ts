@@ -214,6 +214,10 @@ describe('the chat in a browser', { skip: skipReason, timeout: 300_000 }, () => 
     const { prompt, max_tokens } = server.asked.at(-1)!;
     assert.match(server.tokenizer.decode(prompt!, { skipSpecial: true }), /^To beYou said .*\nOr not$/);
     assert.equal(max_tokens, 128); // half of the context of 256
+    await page.getByRole('button', { name: 'Go on' }).click();
+    await answered(page, 3);
+    assert.match(server.tokenizer.decode(server.asked.at(-1)!.prompt!), /Or notYou said .*\.$/);
+    assert.equal(await page.locator('.message-user').count(), 2);
   });
 
   it('streams from the real engine', async () => {

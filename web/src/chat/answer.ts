@@ -38,6 +38,11 @@ export function answerAgain(conversation: Conversation, reply: Message): void {
   if (reply.parentId !== null) void answer(conversation.id, reply.parentId);
 }
 
+/** Lets a model that continues texts go on where its last reply ended. */
+export function goOn(conversation: Conversation, reply: Message): void {
+  void answer(conversation.id, reply.id);
+}
+
 /** Stops the reply of a conversation; what is there of it stays. */
 export function stopReply(conversationId: string): void {
   running.value.get(conversationId)?.abort();

@@ -6,8 +6,8 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { copyText } from '../ui/copy-text.ts';
 import { Icon, type IconName } from '../ui/icon.tsx';
 import { Markdown } from '../ui/markdown.tsx';
-import { answerAgain, running, sendMessage } from './answer.ts';
-import { chooseBranch, openConversation } from './chat-state.ts';
+import { answerAgain, goOn, running, sendMessage } from './answer.ts';
+import { chooseBranch, openConversation, openMessages } from './chat-state.ts';
 import { focusComposer } from './composer.tsx';
 import { branches, type Message, type Reply } from './conversation.ts';
 
@@ -62,6 +62,11 @@ function Actions({ message, onEdit }: { message: Message; onEdit: () => void }) 
           isDisabled={isBusy}
           onClick={() => answerAgain(openConversation.value, message)}
         />
+      )}
+      {message.reply?.isContinuation && openMessages.value.at(-1)?.id === message.id && (
+        <button class="link" type="button" disabled={isBusy} onClick={() => goOn(openConversation.value, message)}>
+          Go on
+        </button>
       )}
       {message.reply && <Facts reply={message.reply} />}
     </div>

@@ -16,11 +16,7 @@ export function ModelFacts({ name }: { name: string }) {
           {facts.map(([key, fact]) => (
             <div key={key}>
               <dt>{key}</dt>
-              <dd>
-                {typeof fact === 'number'
-                  ? fact.toLocaleString(undefined, { maximumSignificantDigits: 12 })
-                  : String(fact)}
-              </dd>
+              <dd>{factText(fact)}</dd>
             </div>
           ))}
         </dl>
@@ -35,6 +31,13 @@ export function ModelFacts({ name }: { name: string }) {
       )}
     </div>
   );
+}
+
+const MAX_DIGITS = 6; // of fractions; they come from 32 bits
+
+function factText(fact: unknown): string {
+  if (typeof fact !== 'number') return String(fact);
+  return Number.isInteger(fact) ? fact.toLocaleString() : String(Number(fact.toPrecision(MAX_DIGITS)));
 }
 
 const MAX_FACT_CHARS = 200;

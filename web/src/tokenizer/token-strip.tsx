@@ -1,6 +1,7 @@
 /**
  * Tokens as coloured stretches of the text they stand for. Pointing at one, or moving to it by the arrow keys, tells what it is.
  */
+import { memo } from 'preact/compat';
 import { useRef, useState } from 'preact/hooks';
 import type { PlacedToken, ShownToken } from '../api/inside.ts';
 import { hexOf, hueAt, labelOf, textOf, withSigns } from '../ui/token-text.ts';
@@ -52,7 +53,13 @@ export function TokenStrip({ tokens, source, shows, label, onChosen }: Props) {
         role="group"
         aria-label={label}
         onKeyDown={onKeyDown}
+        onPointerOver={(event) => setAt(placeOf(event) ?? at)}
+        onFocusIn={(event) => setAt(placeOf(event) ?? at)}
         onPointerLeave={() => setAt(null)}
+        onClick={(event) => {
+          const place = placeOf(event);
+          if (place !== null) onChosen?.(wordAround(shown, place));
+        }}
       >
         {shown.map((token, i) => (
           <TokenMark
@@ -61,9 +68,7 @@ export function TokenStrip({ tokens, source, shows, label, onChosen }: Props) {
             place={i}
             shows={shows}
             isCurrent={i === at}
-            isTabStop={i === (at ?? 0)}
-            onPointed={() => setAt(i)}
-            onChosen={() => onChosen?.(wordAround(shown, i))}
+            isTabStop={i === Math.min(at ?? 0, shown.length - 1)}
           />
         ))}
         {tokens.length > MAX_SHOWN && (
@@ -75,45 +80,46 @@ export function TokenStrip({ tokens, source, shows, label, onChosen }: Props) {
   );
 }
 
+/** Which token an event is about; one listener serves all of them. */
+function placeOf({ target }: Event): number | null {
+  const place = (target as Element).closest<HTMLElement>('.token')?.dataset['place'];
+  return place === undefined ? null : Number(place);
+}
+
 interface MarkProps {
   readonly token: Token;
   readonly place: number;
   readonly shows: boolean;
   readonly isCurrent: boolean;
   readonly isTabStop: boolean;
-  readonly onPointed: () => void;
-  readonly onChosen: () => void;
 }
 
-function TokenMark({ token, place, shows, isCurrent, isTabStop, onPointed, onChosen }: MarkProps) {
+const TokenMark = memo(function TokenMark({ token, place, shows, isCurrent, isTabStop }: MarkProps) {
   const text = textOf(token);
-  const isPart = text === null; // of a character
   const lineBreaks = text?.match(/\n/g)?.length ?? 0;
-  const body = isPart ? hexOf(token) : shows ? withSigns(text) : text.replaceAll('\n', '');
+  const body = text === null ? hexOf(token) : shows ? withSigns(text) : text.replaceAll('\n', '');
   return (
     <>
       <button
         type="button"
         class="token"
+        data-place={place}
         data-special={token.special}
-        data-part={isPart}
+        data-part={text === null}
         data-current={isCurrent}
         data-empty={body === ''}
         style={{ '--hue': hueAt(place) }}
         tabIndex={isTabStop ? 0 : -1}
         aria-label={`${labelOf(token)}, id ${token.id}`}
-        onPointerEnter={onPointed}
-        onFocus={onPointed}
-        onClick={onChosen}
       >
-        {body === '' ? (shows ? '' : '↵') : body}
+        {body === '' ? '↵' : body}
       </button>
       {Array.from({ length: lineBreaks }, (_, i) => (
         <br key={i} />
       ))}
     </>
   );
-}
+});
 
 function TokenFacts({ token, source, canMerge }: { token: Token | null; source: string | null; canMerge: boolean }) {
   if (token === null)

@@ -42,8 +42,13 @@ export function serveCommand(io: CommandIo): Command {
   ).action((models: string[], flags: ServeFlags) => serve(models, flags, io));
 }
 
+/** The flags of `cria serve` as they are if none is given. */
+export function defaultServeFlags(io: CommandIo): ServeFlags {
+  return serveCommand(io).opts<ServeFlags>();
+}
+
 /** Adds the flags of a server to a command. */
-export function addServeFlags(command: Command): Command {
+function addServeFlags(command: Command): Command {
   command
     .option('--host <host>', 'address to listen on; 0.0.0.0 for all', '127.0.0.1')
     .option('--port <port>', 'port to listen on; 0 for any free one', '8080')

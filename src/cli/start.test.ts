@@ -41,4 +41,24 @@ describe('cria start', () => {
     assert.match(err, /moved to .*nano\.1\n/);
     assert.deepEqual(readdirSync(cache).toSorted(), ['nano', 'nano.1', 'text.jsonl']);
   });
+
+  it('serves without a terminal when it is told to, and ends at a signal', async () => {
+    const { io, written } = captureIo();
+    const settings = { ...config, seed: 2 };
+    const running = start(
+      settings,
+      { ...io, env: { CRIA_CACHE: cache, HF_HUB_CACHE: join(cache, 'hub') } },
+      { serve: true, port: '0' },
+    );
+    while (!/Open (\S+)/.test(written.err))
+      await Promise.race([running, new Promise((resolve) => setTimeout(resolve, 20))]);
+    const url = /Open (\S+)/.exec(written.err)![1]!;
+    const body = JSON.stringify({ messages: [{ role: 'user', content: 'the llama' }], max_tokens: 3, seed: 1 });
+    const answer = (await (await fetch(`${url}/v1/chat/completions`, { method: 'POST', body })).json()) as {
+      model: string;
+    };
+    assert.equal(answer.model, 'nano');
+    process.emit('SIGTERM');
+    await running;
+  });
 });

@@ -1,12 +1,11 @@
 /**
- * `cria start`, what `npm start` runs: trains the small Shakespeare model in front of the user if there is none yet, then lets them write with
- * it; without a terminal, prints what it writes.
+ * `cria start`, what `npm start` runs: trains the small Shakespeare model in front of the user if there is none yet, then serves it with the
+ * page; without a terminal, prints what it writes and ends, unless it is told to serve.
  */
 import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import type { PretrainConfig } from '../train/pretrain-config.ts';
-import { chat } from './chat.ts';
 import { renderDuration } from './format.ts';
 import { generateCommand } from './generate.ts';
 import { type CommandIo, logLine } from './io.ts';
@@ -19,27 +18,46 @@ const SAMPLE = ['--prompt', 'ROMEO:\n', '--max-tokens', '200', '--temperature', 
 /** The command, not yet run. */
 export function startCommand(io: CommandIo): Command {
   return new Command('start')
-    .description('train the small Shakespeare model if there is none yet, then write with it')
+    .description('train the small Shakespeare model if there is none yet, then serve it with the page')
     .option('--recipe <name>', 'train by another recipe', 'nano')
-    .action(async ({ recipe: name }: { recipe: string }) => {
+    .option('--serve', 'serve without a terminal too (or CRIA_SERVE=1); by default a sample is printed then')
+    .option('--port <port>', 'port to listen on; by default 8080, or a free one if that is in use')
+    .action(async ({ recipe: name, ...flags }: StartFlags & { recipe: string }) => {
       const { recipe } = await import('../train/recipes.ts');
-      return start(recipe(name), io);
+      return start(recipe(name), io, flags);
     });
 }
 
-/** Trains by `config` unless that is done, then hands over to the terminal, or prints a sample where there is none. */
-export async function start(config: PretrainConfig, io: CommandIo): Promise<void> {
+export interface StartFlags {
+  readonly serve?: boolean;
+  readonly port?: string;
+}
+
+/** Trains by `config` unless that is done, then serves, or prints a sample where nobody watches. */
+export async function start(config: PretrainConfig, io: CommandIo, flags: StartFlags = {}): Promise<void> {
   const { checkpointSteps } = await import('../train/checkpoint.ts');
   const folder = nanoFolder(io.env);
   const newest = (await checkpointSteps(join(folder, 'checkpoints'))).at(-1);
   if (newest === undefined || newest < (await stepsWanted(folder, config))) {
     if (!(await trainModel(config, folder, io))) return;
   }
-  if (io.stdin.isTTY && io.stdout.isTTY) {
-    logLine(io, 'Give it a beginning, such as ROMEO: or "To be", and it goes on in the manner of Shakespeare.');
-    return chat('nano', { precision: 'auto', temperature: TEMPERATURE }, io);
-  }
-  await generateCommand(io).parseAsync(['--model', 'nano', ...SAMPLE], { from: 'user' });
+  const isWatched = io.stdin.isTTY === true && io.stdout.isTTY === true;
+  if (!isWatched) await generateCommand(io).parseAsync(['--model', 'nano', ...SAMPLE], { from: 'user' });
+  if (isWatched || flags.serve || io.env['CRIA_SERVE'] === '1') await serveNano(flags, io);
+}
+
+/** Serves nano until it is told to end. */
+async function serveNano({ port }: StartFlags, io: CommandIo): Promise<void> {
+  const [{ defaultServeFlags, serve }, { isPortFree }] = await Promise.all([
+    import('./serve.ts'),
+    import('../server/serve.ts'),
+  ]);
+  const defaults = defaultServeFlags(io);
+  const chosen = port ?? ((await isPortFree(defaults.host, Number(defaults.port))) ? defaults.port : '0');
+  await serve(['nano'], { ...defaults, port: chosen, logLevel: 'warn' }, io, (url) => {
+    logLine(io, `Open ${url} in a browser and give it a beginning, such as ROMEO: or "To be"; Ctrl-C ends.`);
+    logLine(io, 'Or write with it here in the terminal: npx cria chat nano');
+  });
 }
 
 /** Steps of the run in the folder, by its own configuration where it has one. */

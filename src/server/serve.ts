@@ -50,6 +50,15 @@ export async function listen(app: App, { host, port }: ListenOptions): Promise<L
   };
 }
 
+/** Whether a server could listen there now. */
+export async function isPortFree(host: string, port: number): Promise<boolean> {
+  const probe = createServer();
+  return new Promise((resolve) => {
+    probe.once('error', () => resolve(false));
+    probe.listen(port, host, () => probe.close(() => resolve(true)));
+  });
+}
+
 function connectionOf(outgoing: ServerResponse): ConnectionInfo {
   const remoteAddress = outgoing.socket?.remoteAddress;
   return { ...(remoteAddress === undefined ? {} : { remoteAddress }), destroy: () => outgoing.destroy() };

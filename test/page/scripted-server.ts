@@ -14,6 +14,7 @@ import { Engine } from '../../src/infer/engine.ts';
 import { ModelRunner } from '../../src/infer/model-runner.ts';
 import { stateBytes } from '../../src/infer/model.ts';
 import { TOY_CONFIG, testBackends, toyModel } from '../../src/infer/toy-model.ts';
+import { apiKeys } from '../../src/server/api-keys.ts';
 import type { App } from '../../src/server/app.ts';
 import { listen } from '../../src/server/serve.ts';
 import type { ModelCatalog, ServedModel } from '../../src/server/served-model.ts';
@@ -47,6 +48,9 @@ export interface ScriptedServer {
   close(): Promise<void>;
 }
 
+/** Models that load at once do so within this; one that waits for a test does not. */
+const LOAD_WAIT_MS = 500;
+
 const root = join(import.meta.dirname, '../..');
 
 /** Models by name, and whether they were trained on conversations. */
@@ -55,13 +59,21 @@ const MODELS: ReadonlyMap<string, boolean> = new Map([
   ['toy-text', false],
 ]);
 
+export interface ScriptedOptions {
+  /** Keys that are let in; everybody is by default. */
+  readonly keys?: readonly string[];
+  /** What loading a model waits for. */
+  readonly whileLoading?: Promise<void>;
+}
+
 /** Builds the page and serves it. */
-export async function startScriptedServer(script: Script): Promise<ScriptedServer> {
+export async function startScriptedServer(script: Script, options: ScriptedOptions = {}): Promise<ScriptedServer> {
   const folder = await mkdtemp(join(tmpdir(), 'cria-page-'));
   const configFile = join(root, 'web/vite.config.ts');
   await build({ configFile, build: { outDir: folder, emptyOutDir: true }, logLevel: 'error' });
   const tokenizer = await loadTokenizerFolder(join(root, 'test/fixtures/tokenizer/vocabulary'));
-  const server = await createCriaServer(catalog(tokenizer), { pageFolder: folder });
+  const settings = { apiKeys: options.keys ? apiKeys(options.keys) : null, loadWaitMs: LOAD_WAIT_MS };
+  const server = await createCriaServer(catalog(tokenizer, options), { pageFolder: folder, settings });
   const seen = { asked: [] as ChatBody[], left: { count: 0 } };
   const app = new Hono();
   app.post('/v1/chat/completions', (c) =>
@@ -82,14 +94,17 @@ export async function startScriptedServer(script: Script): Promise<ScriptedServe
   };
 }
 
-function catalog(tokenizer: Tokenizer): ModelCatalog {
+function catalog(tokenizer: Tokenizer, { whileLoading }: ScriptedOptions): ModelCatalog {
   const toy = toyCatalog({ id: 'toy-chat' });
   const entryOf = async (id: string) => ({ ...(await toy.list())[0]!, id, path: id });
   return {
     ...toy,
     list: () => Promise.all([...MODELS.keys()].map(entryOf)),
     find: async (id) => (MODELS.has(id) ? entryOf(id) : null),
-    load: async ({ id }) => served(tokenizer, MODELS.get(id)!),
+    load: async ({ id }) => {
+      await whileLoading;
+      return served(tokenizer, MODELS.get(id)!);
+    },
     remove: async () => {},
   };
 }

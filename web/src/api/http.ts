@@ -12,6 +12,12 @@ export const apiKeyWanted = signal(false);
 /** What the server is loading for us, as a sentence; null if nothing. */
 export const waitingFor = signal<string | null>(null);
 
+/** Whether one was given before. */
+export function hasApiKey(): boolean {
+  return readStored(KEY) !== null;
+}
+
+/** Keeps the key for all requests from now on. */
 export function setApiKey(key: string): void {
   writeStored(KEY, key === '' ? null : key);
 }

@@ -83,12 +83,15 @@ function seedFor({ seed }: Sampling, numEarlier: number): number {
   return crypto.getRandomValues(new Uint32Array(1))[0]! % MAX_SEED;
 }
 
+const KEEP_EVERY_MS = 2000; // what a page that is closed loses at most
+
 /** Writes a reply into its conversation as it comes, once a frame. */
 class Writing {
   reply: Reply;
   readonly #conversationId: string;
   readonly #messageId: string;
   #text = '';
+  #keptAt = performance.now();
   #frame: number | null = null;
 
   constructor(conversationId: string, messageId: string, reply: Reply) {
@@ -102,7 +105,10 @@ class Writing {
     this.#frame ??= requestAnimationFrame(() => {
       this.#frame = null;
       const changed = this.#changed();
-      if (changed) show(changed);
+      if (!changed) return;
+      const isTimeToKeep = performance.now() - this.#keptAt > KEEP_EVERY_MS;
+      if (isTimeToKeep) this.#keptAt = performance.now();
+      (isTimeToKeep ? save : show)(changed);
     });
   }
 

@@ -4,7 +4,14 @@
 import { computed, signal } from '@preact/signals';
 import { messageOf } from '../api/http.ts';
 import { goTo, route } from '../route.ts';
-import { type Conversation, newConversation, shownMessages, withBranch, type Message } from './conversation.ts';
+import {
+  type Conversation,
+  newConversation,
+  shownMessages,
+  withBranch,
+  withoutRunning,
+  type Message,
+} from './conversation.ts';
 import { forgetConversation, keepConversation, keptConversations } from './conversation-store.ts';
 import { parseExport } from './transfer.ts';
 
@@ -36,7 +43,7 @@ export const sortedConversations = computed(() =>
 
 export async function loadConversations(): Promise<void> {
   try {
-    const kept = await keptConversations();
+    const kept = (await keptConversations()).map(withoutRunning);
     conversations.value = new Map([...kept.map((one) => [one.id, one] as const), ...conversations.value]);
   } catch (error) {
     notice.value = `Conversations kept in this browser could not be read: ${messageOf(error)}`;

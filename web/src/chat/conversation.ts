@@ -134,6 +134,14 @@ export function withBranch(conversation: Conversation, { id, parentId }: Message
   return { ...conversation, chosen: { ...conversation.chosen, [keyOf(parentId)]: id } };
 }
 
+/** With replies that were being written when the page was closed marked as stopped. */
+export function withoutRunning(conversation: Conversation): Conversation {
+  const messages = conversation.messages.map((message) =>
+    message.reply?.finish === 'running' ? { ...message, reply: { ...message.reply, finish: 'stopped' } } : message,
+  );
+  return { ...conversation, messages };
+}
+
 const MAX_TITLE_CHARS = 60;
 
 function titleFor(text: string): string {

@@ -8,6 +8,7 @@ import {
   newConversation,
   type Reply,
   type Sampling,
+  withoutRunning,
 } from './conversation.ts';
 
 const FORMAT = 'cria.conversations';
@@ -24,7 +25,7 @@ export function parseExport(text: string): Conversation[] {
   if (file['format'] !== FORMAT) throw new Error('This file holds no conversations exported from this page.');
   if (file['version'] !== VERSION)
     throw new Error(`This file is of version ${String(file['version'])}; this page reads version ${VERSION}.`);
-  return list(file['conversations']).map(conversation);
+  return list(file['conversations']).map((one) => withoutRunning(conversation(one)));
 }
 
 function parse(text: string): unknown {
@@ -68,11 +69,10 @@ function message(value: unknown): Message {
 }
 
 function replyOf(given: Record<string, unknown>): Reply {
-  const finish = string(given['finish']);
   return {
     model: string(given['model']),
     isContinuation: given['isContinuation'] === true,
-    finish: finish === 'running' ? 'stopped' : finish,
+    finish: string(given['finish']),
     error: given['error'] === null ? null : string(given['error']),
     seed: number(given['seed']),
     promptTokens: numberOrNull(given['promptTokens']),

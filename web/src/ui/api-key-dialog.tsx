@@ -1,7 +1,7 @@
 /**
  * Asks for the API key of a server that wants one.
  */
-import { apiKeyWanted, setApiKey } from '../api/http.ts';
+import { apiKeyWanted, hasApiKey, setApiKey } from '../api/http.ts';
 import { Dialog } from './dialog.tsx';
 
 export function ApiKeyDialog() {
@@ -12,6 +12,11 @@ export function ApiKeyDialog() {
           <span>API key</span>
           <input name="key" type="password" autocomplete="off" required autoFocus />
         </label>
+        {hasApiKey() && (
+          <p class="problem" role="alert">
+            The key that was given is refused.
+          </p>
+        )}
         <p class="hint">It is kept in this browser and sent to this server alone.</p>
         <button class="primary" type="submit">
           Use this key

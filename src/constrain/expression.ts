@@ -24,7 +24,13 @@ export type Expression = Common &
   );
 
 /** A named expression that may be defined after it is used. Its own frame of the stack, so tokens within it are worked out once. */
-export type Rule = { readonly name: string; readonly isNullable: boolean; body: Expression | null };
+export type Rule = {
+  readonly name: string;
+  readonly isNullable: boolean;
+  /** It only puts its body, known from the beginning, into a frame. */
+  readonly isScope: boolean;
+  body: Expression | null;
+};
 
 type Shape = Expression extends infer E ? (E extends Expression ? Omit<E, keyof Common> : never) : never;
 
@@ -110,9 +116,7 @@ export class ExpressionTable {
 
   /** A rule of its own, to be defined by setting its body; `isNullable` must tell whether that matches the empty string. */
   rule(name: string, isNullable = false): Rule {
-    const rule: Rule = { name, isNullable, body: null };
-    this.#ruleIds.set(rule, this.#nextId++);
-    return rule;
+    return this.#rule({ name, isNullable, isScope: false, body: null });
   }
 
   call(rule: Rule): Expression {
@@ -124,11 +128,14 @@ export class ExpressionTable {
     if (body.kind !== 'sequence' && body.kind !== 'choice' && body.kind !== 'repeat') return body;
     const known = this.#scopes.get(body);
     if (known !== undefined) return known;
-    const rule = this.rule('scope', body.isNullable);
-    rule.body = body;
-    const call = this.call(rule);
+    const call = this.call(this.#rule({ name: 'scope', isNullable: body.isNullable, isScope: true, body }));
     this.#scopes.set(body, call);
     return call;
+  }
+
+  #rule(rule: Rule): Rule {
+    this.#ruleIds.set(rule, this.#nextId++);
+    return rule;
   }
 
   #pair(first: Expression, rest: Expression): Expression {

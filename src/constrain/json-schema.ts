@@ -134,10 +134,12 @@ class SchemaCompiler implements SchemaContext {
   /** Refuses schemas that only endless values satisfy. */
   #refuseEndless(): void {
     const rules = [...this.#entries.values()].filter(({ rule }) => rule !== null);
+    const open = new Set<Rule | null>(rules.map(({ rule }) => rule));
     const ending = new Set<Rule | null>();
     for (let before = -1; before !== ending.size;) {
       before = ending.size;
-      for (const { rule } of rules) if (canComeToAnEnd(rule!.body!, ending)) ending.add(rule);
+      for (const { rule } of rules)
+        if (canComeToAnEnd(rule!.body!, (called) => !open.has(called) || ending.has(called))) ending.add(rule);
     }
     for (const { rule, pointer } of rules) {
       if (ending.has(rule)) continue;
@@ -148,12 +150,12 @@ class SchemaCompiler implements SchemaContext {
 
 function canComeToAnEnd(
   expression: Expression,
-  ending: ReadonlySet<Rule | null>,
+  endsRule: (rule: Rule) => boolean,
   seen = new Map<Expression, boolean>(),
 ): boolean {
   const known = seen.get(expression);
   if (known !== undefined) return known;
-  const ends = (inner: Expression) => canComeToAnEnd(inner, ending, seen);
+  const ends = (inner: Expression) => canComeToAnEnd(inner, endsRule, seen);
   let answer: boolean;
   switch (expression.kind) {
     case 'never':
@@ -173,10 +175,8 @@ function canComeToAnEnd(
       answer = expression.min === 0 || ends(expression.body);
       break;
     case 'call':
-      answer =
-        ending.has(expression.rule) ||
-        (expression.rule.name === 'scope' && ends(expression.rule.body!)) ||
-        expression.rule.name === 'value';
+      // A scope holds what it is made of; other rules that are not of this schema end.
+      answer = expression.rule.isScope ? ends(expression.rule.body!) : endsRule(expression.rule);
       break;
     default:
       answer = true;

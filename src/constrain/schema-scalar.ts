@@ -5,10 +5,12 @@ import { ConstraintError } from '../util/errors.ts';
 import type { Expression } from './expression.ts';
 import type { JsonText } from './json-text.ts';
 import { integerRange, numberRange, type NumberLimits } from './number-range.ts';
-import { regexExpression, searchExpression } from './regex.ts';
+import { nodeExpression, searchTree } from './regex.ts';
+import { parseRegex, type RegexNode } from './regex-syntax.ts';
 import { child, countOf, numberOf, unsupported, type SchemaPart } from './schema-document.ts';
 import type { Term } from './schema-terms.ts';
 import { STRING_FORMATS } from './string-formats.ts';
+import { stringProduct } from './string-product.ts';
 
 const MAX_MULTIPLE = 1000;
 const MAX_LENGTH = 1_000_000;
@@ -83,30 +85,29 @@ export function stringExpression(json: JsonText, term: Term): Expression {
       .map((keyword) => ({ part, keyword })),
   );
   if (min > max) return table.never;
-  const [shape, second] = shapes;
+  const [shape] = shapes;
   if (shape === undefined) return json.stringOf(table.repeat(json.stringCharacter, min, max));
-  if (second !== undefined || min > 0 || max < Infinity) {
-    const { part, keyword } = second ?? shape;
-    throw unsupported(part, keyword, 'it stands beside another pattern, format or length');
+  const at = child(shape.part.pointer, shape.keyword);
+  try {
+    const trees = shapes.map(({ part, keyword }) => shapeTree(part, keyword));
+    if (trees.length > 1 || min > 0 || max < Infinity) return stringProduct(json, trees, min, max);
+    return json.stringOf(nodeExpression(table, trees[0]!, (set) => json.characterOf(set)));
+  } catch (cause) {
+    if (!(cause instanceof ConstraintError) || cause.pointer !== null) throw cause;
+    throw new ConstraintError(`${cause.message.replace(/\.$/, '')} (at ${at}).`, at, { cause });
   }
-  return json.stringOf(shapeExpression(json, shape.part, shape.keyword));
 }
 
-function shapeExpression(json: JsonText, part: SchemaPart, keyword: 'pattern' | 'format'): Expression {
+/** The tree, without anchors, of the strings that a pattern or a format allows. */
+function shapeTree(part: SchemaPart, keyword: 'pattern' | 'format'): RegexNode {
   const value = part.schema[keyword];
   const pointer = child(part.pointer, keyword);
   if (typeof value !== 'string') throw new ConstraintError(`At ${pointer} there must be a string.`, pointer);
-  try {
-    if (keyword === 'pattern') return searchExpression(json.table, value, (set) => json.characterOf(set));
-  } catch (cause) {
-    if (!(cause instanceof ConstraintError)) throw cause;
-    throw new ConstraintError(`${cause.message.replace(/\.$/, '')} (at ${pointer}).`, pointer, { cause });
-  }
-  const format = Object.hasOwn(STRING_FORMATS, value) ? STRING_FORMATS[value] : undefined;
-  if (format === undefined) {
+  if (keyword === 'pattern') return searchTree(value);
+  if (!Object.hasOwn(STRING_FORMATS, value)) {
     throw unsupported(part, keyword, `known formats are ${Object.keys(STRING_FORMATS).join(', ')}`);
   }
-  return regexExpression(json.table, format, (set) => json.characterOf(set));
+  return parseRegex(STRING_FORMATS[value]!);
 }
 
 function lengthOf(part: SchemaPart, keyword: 'minLength' | 'maxLength'): number | undefined {

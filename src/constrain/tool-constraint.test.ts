@@ -127,6 +127,10 @@ describe('tool constraints', () => {
     assert.throws(() => toolConstraint(wrong, 'required', vocabulary), { pointer: '/1/parameters/properties/x/type' });
     assert.throws(() => toolConstraint(TOOLS, { name: 'none' }, vocabulary), { code: 'E_CONSTRAINT' });
     assert.throws(() => toolConstraint([], 'required', vocabulary), { code: 'E_CONSTRAINT' });
+    // Where the model may choose, only strict tools insist: others take any object.
+    assert.ok(lets(toolConstraint(wrong, 'auto', vocabulary), '{"name": "bad", "parameters": {"x": [1]}}'));
+    const strict = wrong.map((tool) => ({ name: tool.name, parameters: tool.parameters, isStrict: true }));
+    assert.throws(() => toolConstraint(strict, 'auto', vocabulary), { pointer: '/1/parameters/properties/x/type' });
     const list = [{ name: 'list', parameters: { type: 'array' } }];
     assert.throws(() => toolConstraint(list, 'required', vocabulary), { pointer: '/0/parameters' });
   });

@@ -12,8 +12,11 @@ import { jsonSchemaExpression } from './json-schema.ts';
 import type { JsonText } from './json-text.ts';
 import type { ConstraintVocabulary } from './vocabulary.ts';
 
-/** A tool the model may call; `parameters` is the JSON Schema of its arguments, an object; null: it has none. */
-export type ToolSignature = { name: string; parameters: unknown };
+/**
+ * A tool the model may call; `parameters` is the JSON Schema of its arguments, an object; null: it has none. `isStrict`: a schema that is not
+ * supported is an error even where the choice is left to the model; otherwise such a tool's arguments are any object.
+ */
+export type ToolSignature = { name: string; parameters: unknown; isStrict?: boolean };
 
 /**
  * 'required': nothing but calls, one at least; a name: of this tool. 'auto': any text, but once a call of a known tool has begun, its
@@ -42,46 +45,55 @@ export function toolConstraint(
     throw new ConstraintError(`${which}; name one that is among the tools.`);
   }
   const source = JSON.stringify([choice, parallel, tools]);
-  if (choice !== 'auto')
-    return compiled(vocabulary, 'tools', source, () => calls(vocabulary, tools, callable, parallel));
-  const grammar = compiled(vocabulary, 'tools', source, () => textOrCalls(vocabulary, tools, parallel));
-  return new AutoToolConstraint(grammar, vocabulary);
+  const isAuto = choice === 'auto';
+  const constraint = compiled(vocabulary, 'tools', source, () => {
+    const args = argumentsOf(vocabulary, tools, callable, isAuto);
+    const json = vocabulary.json('limited');
+    return isAuto ? textOrCalls(json, args, parallel) : calls(json, args, parallel);
+  });
+  return isAuto ? new AutoToolConstraint(constraint, vocabulary) : constraint;
 }
 
+/** Expressions of the arguments of each tool. */
+type Arguments = ReadonlyMap<ToolSignature, Expression>;
+
 /** {"name": "…", "parameters": {…}}, one or several. */
-function calls(
-  vocabulary: ConstraintVocabulary,
-  tools: readonly ToolSignature[],
-  callable: readonly ToolSignature[],
-  parallel: boolean,
-): Expression {
-  const json = vocabulary.json('limited');
+function calls(json: JsonText, callable: Arguments, parallel: boolean): Expression {
   const { table } = json;
   const call = table.choice(
-    ...callable.map((tool) => {
+    ...Array.from(callable, ([tool, args]) => {
       const name = table.sequence(json.literal('name'), json.colon, json.literal(tool.name));
-      return table.sequence(table.literal('{'), json.gap, name, callRest(vocabulary, json, tool, tools.indexOf(tool)));
+      return table.sequence(table.literal('{'), json.gap, name, callRest(json, args));
     }),
   );
   return parallel ? several(table, call) : call;
 }
 
 /** What follows the name in a call. */
-function callRest(vocabulary: ConstraintVocabulary, json: JsonText, tool: ToolSignature, index: number): Expression {
+function callRest(json: JsonText, args: Expression): Expression {
   const { table } = json;
-  const args = argumentsOf(vocabulary, json, tool, index);
   return table.sequence(json.comma, json.literal('parameters'), json.colon, args, json.gap, table.literal('}'));
 }
 
-function argumentsOf(vocabulary: ConstraintVocabulary, json: JsonText, tool: ToolSignature, index: number): Expression {
-  const schema = tool.parameters ?? { type: 'object', properties: {} };
-  try {
-    return jsonSchemaExpression(json, vocabulary.matcher, schema, { type: 'object' });
-  } catch (cause) {
-    if (!(cause instanceof ConstraintError) || cause.pointer === null) throw cause;
-    const message = `Tool ${tool.name}: ${cause.message}`;
-    throw new ConstraintError(message, `/${index}/parameters${cause.pointer}`, { cause });
-  }
+function argumentsOf(
+  vocabulary: ConstraintVocabulary,
+  tools: readonly ToolSignature[],
+  callable: readonly ToolSignature[],
+  isLenient: boolean,
+): Arguments {
+  const json = vocabulary.json('limited');
+  const one = (tool: ToolSignature): Expression => {
+    const schema = tool.parameters ?? { type: 'object', properties: {} };
+    try {
+      return jsonSchemaExpression(json, vocabulary.matcher, schema, { type: 'object' });
+    } catch (cause) {
+      if (!(cause instanceof ConstraintError) || cause.pointer === null) throw cause;
+      if (isLenient && tool.isStrict !== true) return json.object;
+      const pointer = `/${tools.indexOf(tool)}/parameters${cause.pointer}`;
+      throw new ConstraintError(`Tool ${tool.name}: ${cause.message}`, pointer, { cause });
+    }
+  };
+  return new Map(callable.map((tool) => [tool, one(tool)]));
 }
 
 function several(table: ExpressionTable, call: Expression): Expression {
@@ -94,17 +106,13 @@ const OPENINGS = ['', ' ', '\n  ', '\n    '].flatMap((gap) => [': ', ':'].map((c
 const FUNCTION = '<function=';
 
 /** Text in which a line may begin a call; from then on there are only calls. */
-function textOrCalls(vocabulary: ConstraintVocabulary, tools: readonly ToolSignature[], parallel: boolean): Expression {
-  const json = vocabulary.json('limited');
+function textOrCalls(json: JsonText, tools: Arguments, parallel: boolean): Expression {
   const { table } = json;
   const beginnings: Beginning[] = [];
-  const more = parallel
-    ? table.optional(table.sequence(table.literal('\n'), calls(vocabulary, tools, tools, true)))
-    : table.empty;
-  for (const [index, tool] of tools.entries()) {
-    const jsonRest = table.sequence(callRest(vocabulary, json, tool, index), more);
+  const more = parallel ? table.optional(table.sequence(table.literal('\n'), calls(json, tools, true))) : table.empty;
+  for (const [tool, args] of tools) {
+    const jsonRest = table.sequence(callRest(json, args), more);
     for (const opening of OPENINGS) beginnings.push(beginning(opening + JSON.stringify(tool.name), jsonRest));
-    const args = argumentsOf(vocabulary, json, tool, index);
     const functionRest = table.sequence(args, table.literal('</function>'));
     beginnings.push(beginning(`${FUNCTION}${tool.name}>`, functionRest));
   }

@@ -124,7 +124,8 @@ async function work(
     try {
       tally.count(`${action.name}: ${await action.run(client, integer(random, 3 * i + 1, 2 ** 31))}`);
     } catch (error) {
-      tally.fail(`${action.name}: ${(error as Error).message.slice(0, 500)}`);
+      const { message, cause } = error as Error;
+      tally.fail(`${action.name}: ${message.slice(0, 500)} ${String(cause ?? '')}`);
       if (tally.failures.length > 50) return;
     }
     tally.numRequests++;
@@ -201,7 +202,7 @@ async function soak(options: Options): Promise<object> {
   const folder = mkdtempSync(join(tmpdir(), 'cria-soak-'));
   const served = await startServer(folder);
   const tally = new Tally();
-  const client: SoakClient = clientOf(served.url);
+  const client: SoakClient = clientOf(served.url, tally);
   const startedAt = performance.now();
   const isTimeOver = () => performance.now() - startedAt > options.minutes * 60_000;
   const isOver = () => (isTimeOver() && tally.numRequests >= options.requests) || served.process.exitCode !== null;
@@ -226,20 +227,28 @@ async function soak(options: Options): Promise<object> {
   };
 }
 
-function clientOf(url: string): SoakClient {
+function clientOf(url: string, tally: Tally): SoakClient {
   const headers = { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' };
+  const ask = async (path: string, init: RequestInit): Promise<Response> => {
+    try {
+      return await fetch(url + path, init);
+    } catch (error) {
+      // A kept connection may close just as it is used again, as after the machine stood still; clients then try once more.
+      const { code } = ((error as Error).cause ?? {}) as { code?: string };
+      if (code !== 'ECONNRESET' && code !== 'UND_ERR_SOCKET') throw error;
+      tally.count(`connection was closed (${code}), tried again`);
+      return fetch(url + path, init);
+    }
+  };
   return {
     url,
     key: KEY,
     known: new Map(),
-    get: (path) => fetch(url + path, { headers }),
-    post: (path, body, init = {}) =>
-      fetch(url + path, {
-        method: 'POST',
-        headers,
-        ...init,
-        body: typeof body === 'string' || body instanceof Uint8Array ? (body as string) : JSON.stringify(body),
-      }),
+    get: (path) => ask(path, { headers }),
+    post: (path, body, init = {}) => {
+      const isRaw = typeof body === 'string' || body instanceof Uint8Array;
+      return ask(path, { method: 'POST', headers, ...init, body: isRaw ? (body as string) : JSON.stringify(body) });
+    },
     hubModel: HUB_MODEL,
   };
 }

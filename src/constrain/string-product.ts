@@ -36,7 +36,7 @@ export function stringProduct(json: JsonText, trees: readonly RegexNode[], min: 
     const options = product.isEnd(state) ? [quote] : [];
     for (const [target, letters] of state.next) {
       if (!target.canReachEnd) continue;
-      const set = codePoints(letters.map((letter) => classes[letter]!).flat());
+      const set = codePoints(letters.flatMap((letter) => classes[letter]!));
       options.push(table.sequence(json.characterOf(set), call(target)));
     }
     call(state);

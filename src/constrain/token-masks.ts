@@ -7,8 +7,11 @@ import type { Continuation, Matcher, MatchState, Stack } from './matcher.ts';
 import type { ExpressionTable } from './expression.ts';
 import type { TokenTrie } from './token-trie.ts';
 
-/** What a frame allows: tokens, and the nodes of the trie (that have others below them) where a token has left the frame. */
-type FrameMask = { readonly allowed: Uint32Array; readonly exits: Int32Array };
+/**
+ * What a frame allows: tokens, and the nodes of the trie (that have others below them) where a token has left the frame; null where
+ * nobody has asked for them.
+ */
+type FrameMask = { readonly allowed: Uint32Array; readonly exits: Int32Array | null };
 
 /** Memory for masks; the oldest are forgotten beyond it. */
 const MAX_MASK_BYTES = 48 * 2 ** 20;
@@ -58,13 +61,13 @@ export class TokenMasks {
       if (same === undefined) tops.set(below, [top]);
       else same.push(top);
     }
-    const only = tops.size === 1 && tops.has(null) ? this.#frame(tops.get(null)!).allowed : null;
+    const only = tops.size === 1 && tops.has(null) ? this.#frame(tops.get(null)!, false).allowed : null;
     if (only !== null) return only;
     const mask = new Uint32Array(this.#numWords);
     for (const [below, continuations] of tops) {
-      const { allowed, exits } = this.#frame(continuations);
+      const { allowed, exits } = this.#frame(continuations, below !== null);
       for (let i = 0; i < mask.length; i++) mask[i]! |= allowed[i]!;
-      if (below === null) continue;
+      if (below === null || exits === null) continue;
       const after = this.#matcher.resume(below);
       for (const node of exits) this.#walk(after, node + 1, this.#trie.end[node]!, 0, mask, null);
     }
@@ -72,9 +75,10 @@ export class TokenMasks {
   }
 
   /** The mask of a frame that stands at `tops`. */
-  #frame(tops: readonly Continuation[]): FrameMask {
+  #frame(tops: readonly Continuation[], needsExits: boolean): FrameMask {
     const { maxDepth } = this.#trie;
-    return this.#frameOf(this.#frameState(tops, (rounds) => (rounds >= maxDepth ? Infinity : rounds)));
+    const state = this.#frameState(tops, (rounds) => (rounds >= maxDepth ? Infinity : rounds));
+    return this.#frameOf(state, needsExits);
   }
 
   /** The state of a frame on nothing, with the rounds left of its repetitions changed. */
@@ -91,35 +95,40 @@ export class TokenMasks {
     return this.#matcher.continuation(this.#expressions.repeat(head.body, min, changeMax(head.max)), rest);
   }
 
-  #frameOf(state: MatchState): FrameMask {
+  #frameOf(state: MatchState, needsExits: boolean): FrameMask {
     const known = this.#frames.get(state);
-    if (known !== undefined) return known;
+    if (known !== undefined && (known.exits !== null || !needsExits)) return known;
     const rounds = fewestRounds(state);
-    const frame = rounds === Infinity ? this.#walkFrame(state) : this.#limitedFrame(state, rounds);
+    const frame =
+      rounds === Infinity ? this.#walkFrame(state, needsExits) : this.#limitedFrame(state, rounds, needsExits);
     keep(this.#frames, state, frame, this.#maxMasks);
     return frame;
   }
 
-  #walkFrame(state: MatchState): FrameMask {
+  #walkFrame(state: MatchState, needsExits: boolean): FrameMask {
     const allowed = new Uint32Array(this.#numWords);
-    const exits: number[] = [];
+    const exits: number[] | null = needsExits ? [] : null;
     this.#walk(state, 0, this.#trie.numNodes, 0, allowed, exits);
-    return { allowed, exits: Int32Array.from(exits) };
+    return { allowed, exits: exits && Int32Array.from(exits) };
   }
 
   /**
    * A round takes at least one byte, so tokens of at most `rounds` bytes do as if the rounds were endless; only longer ones are walked.
    */
-  #limitedFrame(state: MatchState, rounds: number): FrameMask {
-    const { depth } = this.#trie;
+  #limitedFrame(state: MatchState, rounds: number, needsExits: boolean): FrameMask {
+    const { depth, numNodes } = this.#trie;
     const tops = state.stacks.map(({ top }) => top);
-    const endless = this.#frameOf(this.#frameState(tops, () => Infinity));
+    const endlessState = this.#frameState(tops, () => Infinity);
+    const endless = this.#frameOf(endlessState, needsExits);
     const short = this.#tokensUpTo(rounds);
     const allowed = endless.allowed.map((word, i) => word & short[i]!);
-    const exits = Array.from(endless.exits).filter((node) => depth[node]! <= rounds);
-    const deepExits: number[] = [];
-    this.#walk(state, 0, this.#trie.numNodes, rounds, allowed, deepExits);
-    exits.push(...deepExits.filter((node) => depth[node]! > rounds));
+    const deepExits: number[] | null = needsExits ? [] : null;
+    this.#walk(state, 0, numNodes, rounds, allowed, deepExits);
+    if (deepExits === null) return { allowed, exits: null };
+    const exits = [
+      ...Array.from(endless.exits!).filter((node) => depth[node]! <= rounds),
+      ...deepExits.filter((node) => depth[node]! > rounds),
+    ];
     return { allowed, exits: Int32Array.from(exits) };
   }
 

@@ -86,6 +86,7 @@ function Place({
 }
 
 const NUM_LISTED = 5;
+const LEAST_LISTED = 0.005; // less would read 0 %
 
 function Pattern({ pattern }: { pattern: AttentionPattern }) {
   const [chosen, setChosen] = useState<number | null>(null);
@@ -93,6 +94,7 @@ function Pattern({ pattern }: { pattern: AttentionPattern }) {
   const row = Math.min(chosen ?? tokens.length - 1, tokens.length - 1);
   const labels = tokens.map(labelOf);
   const strongest = rows[row]!.map((share, column) => ({ share, column }))
+    .filter(({ share }) => share >= LEAST_LISTED)
     .toSorted((a, b) => b.share - a.share)
     .slice(0, NUM_LISTED);
   return (

@@ -107,8 +107,15 @@ function optionsFor(element: HTMLElement): uPlot.Options {
     ],
     series: [
       { label: 'Tokens', value: (_, tokens) => (tokens === null ? '–' : tokens.toLocaleString()) },
-      { label: 'Grouped queries', stroke: colour('--accent'), width: 2, value },
-      { label: 'One kv head per query head', stroke: colour('--ink-3'), width: 2, dash: [6, 4], value },
+      { label: 'Grouped queries', stroke: colour('--accent'), width: 2, points: { show: false }, value },
+      {
+        label: 'One kv head per query head',
+        stroke: colour('--ink-3'),
+        width: 2,
+        dash: [6, 4],
+        points: { show: false },
+        value,
+      },
     ],
   };
 }

@@ -17,7 +17,7 @@ export function MergeView({ model }: { model: string }) {
     wordMerges({ model, text: word }, stop),
   );
   return (
-    <section class="merges" aria-label="Merge steps">
+    <section class="merges area-merges" aria-label="Merge steps">
       <h2>Merge steps</h2>
       <p class="hint">
         Byte-pair encoding starts from the bytes and joins, again and again, the neighbours that were learned to be

@@ -46,8 +46,8 @@ function Workbench({ model }: { model: string }) {
   const answer = useTokens(model);
   const compared = useTokens(other === '' || other === model ? null : other);
   return (
-    <div class="columns">
-      <section class="stack" aria-label="Input">
+    <div class="columns workbench">
+      <section class="stack area-input" aria-label="Input">
         <Modes />
         {mode.value === 'text' ? (
           <textarea
@@ -64,7 +64,7 @@ function Workbench({ model }: { model: string }) {
         <Options />
         <SpecialTokens model={model} />
       </section>
-      <section class="stack" aria-label="Tokens" aria-busy={answer.isPending}>
+      <section class="stack area-tokens" aria-label="Tokens" aria-busy={answer.isPending}>
         {answer.error !== null && (
           <p class="problem" role="alert">
             {answer.error}
@@ -91,8 +91,8 @@ function Workbench({ model }: { model: string }) {
             <TokenStrip tokens={compared.value.tokens} source={source} shows={signs} label={`Tokens of ${other}`} />
           </>
         )}
-        <MergeView model={model} />
       </section>
+      <MergeView model={model} />
     </div>
   );
 }

@@ -2,8 +2,9 @@
  * Whether other programs see in cria's files what cria sees: a GGUF checkpoint goes through every format and type, and
  * llama.cpp and Transformers read the results.
  *
- *   npx tsx bench/checkpoint-peers.ts SOURCE.gguf [--types q8_0,q4_k_m,...] [--work FOLDER] [--json]
+ *   npx tsx bench/checkpoint-peers.ts SOURCE.gguf [--parts trips,transformers,greedy,types] [--types q8_0,q4_k_m,...] [--work FOLDER] [--json]
  *
+ * --parts goes on in the FOLDER of an earlier run with what that run did first: all others need trips.
  * Needs the peers (bench/peers/README.md) and, for a model of 135 million parameters, 5 GB of disk.
  */
 import { execFileSync } from 'node:child_process';
@@ -17,6 +18,7 @@ import { parseArgs } from 'node:util';
 import { report } from './interleave.ts';
 import { peerScript, peersPython } from './peers/python.ts';
 import { convertCheckpoint, type ConvertFormat } from '../src/formats/convert.ts';
+import { checkpointTokenizer } from '../src/formats/convert-tokenizer.ts';
 import { openGguf } from '../src/formats/gguf.ts';
 import { openCheckpoint } from '../src/formats/open-checkpoint.ts';
 import { readTensorBytes } from '../src/formats/tensor-source.ts';
@@ -42,9 +44,21 @@ interface TypeResult {
   /** Compared with the file that llama.cpp's quantiser makes of the same float32 weights. */
   readonly sameTypes: number;
   readonly sameBytes: number;
-  /** Prompts of PROMPTS with the same tokens, and with the same greedy continuation by llama.cpp from either file. */
-  readonly samePrompts: number;
+  /** Prompts of PROMPTS with the same greedy continuation by llama.cpp from either file. */
   readonly sameTexts: number;
+}
+
+interface Transformers {
+  readonly weights: number;
+  readonly weight_difference: number;
+  readonly logit_difference: number;
+}
+
+interface Results {
+  readonly trips: Readonly<Record<string, boolean>>;
+  readonly transformers: Transformers | null;
+  readonly texts: { readonly samePrompts: number; readonly sameTexts: number } | null;
+  readonly types: readonly TypeResult[];
 }
 
 async function convert(from: string, to: ConvertFormat, out: string, type: string | null = null): Promise<string> {
@@ -117,23 +131,62 @@ async function compareType(f32: string, work: string, type: string): Promise<Typ
   }
   const tensors = b.tensors.size;
   await Promise.all([a.close(), b.close()]);
-  const [text, expected] = [greedy(ours), greedy(theirs)];
-  const pick = (key: keyof Greedy) => [text.map((one) => one[key]), expected.map((one) => one[key])] as const;
+  const text = greedy(ours).map(({ ids }) => ids);
+  // Beside the same tensors only the header could make a difference, and it is the same for all types.
+  const expected = sameBytes === tensors && type !== 'f32' ? text : greedy(theirs).map(({ ids }) => ids);
   await rm(theirs);
   if (type !== 'f32') await rm(ours);
+  return { type, tensors, sameTypes, sameBytes, sameTexts: numEqual(text, expected) };
+}
+
+/** What Transformers says of our folder beside the GGUF file that the folder was made from. */
+function compareTransformers(source: string, work: string): Transformers {
+  const args = [peerScript('compare_logits.py'), join(work, 'f32-hf'), source];
+  const out = execFileSync(peersPython(), args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  return JSON.parse(out) as Transformers;
+}
+
+/** On how many prompts llama.cpp and cria agree about our float32 file: on the tokens, and on the greedy text. */
+async function compareGreedy(f32: string): Promise<{ samePrompts: number; sameTexts: number }> {
+  const checkpoint = await openCheckpoint(f32);
+  const tokenizer = await checkpointTokenizer(checkpoint);
+  await checkpoint.close();
+  const theirs = greedy(f32);
+  const prompts = theirs.map(({ prompt }) => prompt);
+  const ids = theirs.map((one) => one.ids);
   return {
-    type,
-    tensors,
-    sameTypes,
-    sameBytes,
-    samePrompts: numEqual(...pick('prompt')),
-    sameTexts: numEqual(...pick('ids')),
+    samePrompts: numEqual(
+      PROMPTS.map((text) => tokenizer!.encode(text)),
+      prompts,
+    ),
+    sameTexts: numEqual(ownGreedy(f32), ids),
   };
+}
+
+function render({ trips, transformers, texts, types }: Results): string[] {
+  const lines = Object.entries(trips).map(([trip, isSame]) => `${trip}: ${isSame ? 'the same bytes' : 'OTHER BYTES'}`);
+  if (transformers !== null) {
+    const { weights, weight_difference: inWeights, logit_difference: inLogits } = transformers;
+    lines.push(`Transformers, our folder against the GGUF file: ${weights} weights, largest difference ${inWeights}`);
+    lines.push(`  of logits: ${inLogits}`);
+  }
+  if (texts !== null) {
+    const of = `of ${PROMPTS.length} prompts`;
+    lines.push(
+      `llama.cpp and cria, our f32 file: same tokens for ${texts.samePrompts} ${of}, same text for ${texts.sameTexts}`,
+    );
+  }
+  for (const { type, tensors, sameTypes, sameBytes, sameTexts } of types) {
+    const text = `same greedy text for ${sameTexts} of ${PROMPTS.length} prompts`;
+    lines.push(`${type}: of ${tensors} tensors ${sameTypes} have llama.cpp's type, ${sameBytes} its bytes; ${text}`);
+  }
+  return lines;
 }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    parts: { type: 'string', default: 'trips,transformers,greedy,types' },
     types: { type: 'string', default: TYPES.join(',') },
     work: { type: 'string' },
     json: { type: 'boolean', default: false },
@@ -142,31 +195,15 @@ const { values, positionals } = parseArgs({
 if (positionals.length !== 1) throw new UsageError('give one GGUF file');
 const source = resolve(positionals[0]!);
 const work = values.work ?? (await mkdtemp(join(tmpdir(), 'cria-peers-')));
-const trips = { ...(await roundTrips(source, work, 'f32')), ...(await roundTrips(source, work, 'bf16')) };
-const python = [peerScript('compare_logits.py'), join(work, 'f32-hf'), source];
-const transformers = JSON.parse(
-  execFileSync(peersPython(), python, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }),
-) as {
-  weights: number;
-  weight_difference: number;
-  logit_difference: number;
-};
+const parts = new Set(values.parts.split(','));
 const f32 = join(work, 'f32-model.gguf');
-const sameAsCria = numEqual(
-  greedy(f32).map(({ ids }) => ids),
-  ownGreedy(f32),
-);
+const trips = parts.has('trips')
+  ? { ...(await roundTrips(source, work, 'f32')), ...(await roundTrips(source, work, 'bf16')) }
+  : {};
+const transformers = parts.has('transformers') ? compareTransformers(source, work) : null;
+const texts = parts.has('greedy') ? await compareGreedy(f32) : null;
 const types: TypeResult[] = [];
-for (const type of values.types.split(',').filter(Boolean)) types.push(await compareType(f32, work, type));
+if (parts.has('types')) for (const type of values.types.split(',')) types.push(await compareType(f32, work, type));
 if (values.work === undefined) await rm(work, { recursive: true });
-report(values.json, { trips, transformers, sameAsCria, types }, () => [
-  ...Object.entries(trips).map(([trip, isSame]) => `${trip}: ${isSame ? 'the same bytes' : 'OTHER BYTES'}`),
-  `Transformers, our folder against the GGUF file: ${transformers.weights} weights, largest difference ` +
-    `${transformers.weight_difference} of weights, ${transformers.logit_difference} of logits`,
-  `greedy text of llama.cpp and cria from our f32 file: the same for ${sameAsCria} of ${PROMPTS.length} prompts`,
-  ...types.map(
-    ({ type, tensors, sameTypes, sameBytes, samePrompts, sameTexts }) =>
-      `${type}: of ${tensors} tensors ${sameTypes} have llama.cpp's type, ${sameBytes} its bytes; same tokens for ${samePrompts}, ` +
-      `same greedy text for ${sameTexts} of ${PROMPTS.length} prompts`,
-  ),
-]);
+const results: Results = { trips, transformers, texts, types };
+report(values.json, results, () => render(results));

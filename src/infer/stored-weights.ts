@@ -60,7 +60,7 @@ export function keptWeights(config: LlamaConfig, source: TensorSource, wanted: W
   const types = weightStatesBy(config, (name, use) => {
     const { dtype } = tensorInfo(source, name);
     if (!isPlainDType(dtype)) return PANEL_CHOICES[dtype as BlockDType].panel;
-    return use === 'multiplied' ? 'panel_f32' : dtype === 'BF16' ? 'bf16' : 'f32';
+    return use !== 'lookedUp' ? 'panel_f32' : dtype === 'BF16' ? 'bf16' : 'f32';
   });
   return { form: 'stored', types, precision: 'f32', notice: storedNotice(counts) };
 }

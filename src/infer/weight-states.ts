@@ -22,15 +22,16 @@ export type UniformForm = WeightType | 'rows';
 /** `stored`: each matrix in the type that its file suggests (stored-weights.ts). */
 export type WeightForm = UniformForm | 'stored';
 
-/** What a matrix is used for; an embedding table that is the output projection too counts as multiplied. */
-export type MatrixUse = 'multiplied' | 'lookedUp';
+/** What a matrix is used for; an embedding table that is the output projection too counts as that. */
+export type MatrixUse = 'multiplied' | 'output' | 'lookedUp';
 
 const MATRIX_TYPES: Readonly<Record<UniformForm, Readonly<Record<MatrixUse, DType>>>> = {
-  f32: { multiplied: 'panel_f32', lookedUp: 'f32' },
-  bf16: { multiplied: 'panel_bf16', lookedUp: 'bf16' },
-  q8: { multiplied: 'panel_q8', lookedUp: 'panel_q8' },
-  q4: { multiplied: 'panel_q4', lookedUp: 'panel_q8' },
-  rows: { multiplied: 'f32', lookedUp: 'f32' },
+  f32: { multiplied: 'panel_f32', output: 'panel_f32', lookedUp: 'f32' },
+  bf16: { multiplied: 'panel_bf16', output: 'panel_bf16', lookedUp: 'bf16' },
+  q8: { multiplied: 'panel_q8', output: 'panel_q8', lookedUp: 'panel_q8' },
+  // Logits suffer most from 4 bits (docs/decisions); llama.cpp's Q4_0 files keep the output wider too.
+  q4: { multiplied: 'panel_q4', output: 'panel_q8', lookedUp: 'panel_q8' },
+  rows: { multiplied: 'f32', output: 'f32', lookedUp: 'f32' },
 };
 
 /** Type of every weight in a form. */
@@ -45,11 +46,15 @@ export function weightStatesBy(
 ): Map<string, StateType> {
   const states = new Map<string, StateType>();
   for (const [name, shape] of llamaWeightShapes(config)) {
-    const isOnlyLookedUp = name === 'tok_embeddings.weight' && outputWeightName(config) !== name;
-    const dtype = shape.length === 1 ? 'f32' : typeOf(name, isOnlyLookedUp ? 'lookedUp' : 'multiplied');
+    const dtype = shape.length === 1 ? 'f32' : typeOf(name, useOf(name, config));
     states.set(name, { dtype, shape });
   }
   return states;
+}
+
+function useOf(name: string, config: LlamaConfig): MatrixUse {
+  if (name === outputWeightName(config)) return 'output';
+  return name === 'tok_embeddings.weight' ? 'lookedUp' : 'multiplied';
 }
 
 /** Bytes of all weights together. */

@@ -1,6 +1,17 @@
 /**
  * What programs import from `cria`. Names here stay; everything else may change.
  */
+export {
+  choiceConstraint,
+  grammarConstraint,
+  jsonConstraint,
+  jsonSchemaConstraint,
+  prepareJson,
+  regexConstraint,
+  type JsonOptions,
+} from './constrain/compile.ts';
+export { toolConstraint, type ToolChoice, type ToolOptions, type ToolSignature } from './constrain/tool-constraint.ts';
+export { ConstraintVocabulary } from './constrain/vocabulary.ts';
 export { type Drafter } from './infer/speculation.ts';
 export { Engine, type EngineOptions } from './infer/engine.ts';
 export { type EngineStats, type StepReport } from './infer/engine-stats.ts';
@@ -13,5 +24,6 @@ export { type FinishReason } from './infer/sequence.ts';
 export { type ConstraintState, type TokenConstraint } from './infer/token-constraint.ts';
 export { type TokenLogprob, type TokenLogprobs } from './infer/token-logprobs.ts';
 export { type ChatFormat, type ChatMessage } from './tokenizer/chat-message.ts';
+export { ToolCallStream, type ReplyEvent, type ToolCallStreamOptions } from './tokenizer/tool-call-stream.ts';
 export { Tokenizer } from './tokenizer/tokenizer.ts';
-export { CapacityError, ConfigError, CriaError, FormatError } from './util/errors.ts';
+export { CapacityError, ConfigError, ConstraintError, CriaError, FormatError } from './util/errors.ts';

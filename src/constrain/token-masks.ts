@@ -13,8 +13,8 @@ import type { TokenTrie } from './token-trie.ts';
  */
 type FrameMask = { readonly allowed: Uint32Array; readonly exits: Int32Array | null };
 
-/** Memory for masks; the oldest are forgotten beyond it. */
-const MAX_MASK_BYTES = 48 * 2 ** 20;
+/** Memory for masks of states, and the same for those of frames; the oldest are forgotten beyond it. */
+const MAX_MASK_BYTES = 24 * 2 ** 20;
 
 export class TokenMasks {
   readonly #expressions: ExpressionTable;

@@ -160,9 +160,12 @@ const structured: SoakAction = {
     const isBusy = await busy(response);
     if (isBusy) return isBusy;
     if (response.status === 400) return refusedWith(response, 400, 'context_length_exceeded');
-    const { choices } = (await response.json()) as { choices: { message: { content: string } }[] };
-    const value = JSON.parse(choices[0]!.message.content) as { a: string; b: unknown };
-    assert.ok(['x', 'y'].includes(value.a) && typeof value.b === 'boolean');
+    const answer = await response.text();
+    assert.equal(response.status, 200, answer);
+    const { choices } = JSON.parse(answer) as { choices: { message: { content: string } }[] };
+    const { content } = choices[0]!.message;
+    checkKnown(client, `structured ${request.seed}`, content);
+    assert.match(content, /^\{\s*"a"\s*:\s*"[xy]"\s*,\s*"b"\s*:\s*(true|false)\s*\}\s*$/, answer);
     return 'valid';
   },
 };
@@ -341,13 +344,9 @@ const oversized: SoakAction = {
 const wrongKey: SoakAction = {
   name: 'wrong key',
   weight: 3,
-  run: async ({ url }, choice) => {
+  run: async (client, choice) => {
     const headers: Record<string, string> = choice % 2 ? { authorization: 'Bearer wrong-key-1234' } : {};
-    const response = await fetch(`${url}/v1/chat/completions`, {
-      method: 'POST',
-      headers,
-      body: JSON.stringify(conversation(choice)),
-    });
+    const response = await client.post('/v1/chat/completions', conversation(choice), { headers });
     return refusedWith(response, 401, 'invalid_api_key');
   },
 };

@@ -69,6 +69,7 @@ async function answer(
     const told = toApiError(scope.signal.aborted && !(error instanceof ApiError) ? scope.signal.reason : error);
     scope.fail(told, error);
     response = errorResponse(told, route.path);
+    if (!(await isRead(request))) response.headers.set('Connection', 'close');
   }
   scope.onEnd(() => record(context, route, request, response.status, scope));
   if (!scope.isOpen) scope.end();
@@ -112,6 +113,18 @@ function errorResponse(error: ApiError, path: string): Response {
     error.retryAfterSeconds === null ? {} : { 'Retry-After': String(error.retryAfterSeconds) };
   if (error.status === 401) headers['WWW-Authenticate'] = 'Bearer';
   return Response.json(body, { status: error.status, headers });
+}
+
+const MAX_DISCARDED_BYTES = 2 ** 16;
+
+/** Whether all of the body has arrived, as it must before the connection can be used again; a small one is waited for. */
+async function isRead(request: Request): Promise<boolean> {
+  if (request.body === null || request.bodyUsed) return true;
+  if (!(Number(request.headers.get('content-length') ?? Infinity) <= MAX_DISCARDED_BYTES)) return false;
+  return request.arrayBuffer().then(
+    () => true,
+    () => false,
+  );
 }
 
 /** The client's own id, if it can stand in a log. */

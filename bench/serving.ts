@@ -1,0 +1,221 @@
+/**
+ * What serving adds to the engine, on random weights, with the clients in a process of their own:
+ *
+ *   overhead  seconds a step of 1 and of 8 streams over HTTP, against the same replies taken from the engine directly, alternately
+ *   lateness  how late a 1 ms timer of the server is while 8 streams run
+ *   prefix    time to the first token of a prompt of 512 tokens, seen before or not
+ *   mixed     longest pause of 4 streams while prompts of 1,000 tokens arrive
+ *
+ *   npx tsx bench/serving.ts [--shape llama3.2-1b] [--quant q4] [--parts overhead,prefix,mixed] [--rounds 3] [--json]
+ */
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { Engine } from '../src/infer/engine.ts';
+import { ModelRunner } from '../src/infer/model-runner.ts';
+import { randomModel, stateBytes } from '../src/infer/model.ts';
+import type { WeightType } from '../src/infer/weight-type.ts';
+import type { LlamaConfig } from '../src/model/config.ts';
+import { sizeConfig } from '../src/model/sizes.ts';
+import { createNativeBackend } from '../src/runtime/native.ts';
+import { listen, type Listening } from '../src/server/serve.ts';
+import { createCriaServer } from '../src/server/server.ts';
+import type { ModelCatalog, ServedModel } from '../src/server/served-model.ts';
+import { ByteTable } from '../src/tokenizer/byte-table.ts';
+import { llama3Tokenizer } from '../src/tokenizer/llama3-tokenizer.ts';
+import type { Tokenizer } from '../src/tokenizer/tokenizer.ts';
+import { integer, randomStream } from '../src/util/rng.ts';
+import { median } from './interleave.ts';
+import { LineProcess } from './line-process.ts';
+import { machine, renderMachine } from './machine.ts';
+import type { ClientStream, StreamTimes } from './serving-client.ts';
+
+const CONTEXT = 2048;
+const SHORT_PROMPT = 16;
+const TIMED_TOKENS = 64;
+
+/** As many tokens as the model has, each with text of its own. */
+function plainTokenizer({ vocabSize }: LlamaConfig): Tokenizer {
+  const vocab = new ByteTable(vocabSize);
+  for (let byte = 0; byte < 256; byte++) vocab.findOrAddBytes(Uint8Array.of(byte));
+  for (let id = 256; id < vocabSize; id++) vocab.findOrAddBytes(new TextEncoder().encode(` ${id.toString(36)}`));
+  return llama3Tokenizer(vocab, []);
+}
+
+interface Stand {
+  readonly model: ServedModel;
+  readonly listening: Listening;
+  readonly client: LineProcess;
+  end(): Promise<void>;
+}
+
+async function stand(shape: string, weightType: WeightType): Promise<Stand> {
+  const config = { ...sizeConfig(shape), maxSeqLen: CONTEXT };
+  const kvType = weightType === 'f32' || weightType === 'bf16' ? weightType : 'f16';
+  const weights = randomModel(config, createNativeBackend(), { weightType, kvType, contextLength: CONTEXT, batch: 9 });
+  const tokenizer = plainTokenizer(config);
+  const engine = new Engine(new ModelRunner(weights), tokenizer);
+  const model: ServedModel = {
+    engine,
+    model: weights,
+    tokenizer,
+    chatFormat: null,
+    stopIds: [],
+    maxNumSequences: 16,
+    sizeBytes: stateBytes(weights),
+    dispose: () => engine.dispose(),
+  };
+  const entry = { id: 'model', path: '', createdAt: new Date(), sizeBytes: 0, digest: '' };
+  const catalog = {
+    list: async () => [entry],
+    find: async () => entry,
+    load: async () => model,
+  } as unknown as ModelCatalog;
+  const server = await createCriaServer(catalog, { registry: { pinned: ['model'] } });
+  const listening = await listen(server.app, { host: '127.0.0.1', port: 0 });
+  const client = new LineProcess('clients', process.execPath, [
+    '--import',
+    'tsx',
+    fileURLToPath(new URL('serving-client.ts', import.meta.url)),
+  ]);
+  return {
+    model,
+    listening,
+    client,
+    end: async () => {
+      await client.close();
+      await listening.close(0, () => {});
+      await server.registry.close();
+    },
+  };
+}
+
+let numPrompts = 0;
+
+/** Tokens nobody has asked about before. */
+function freshPrompt(length: number, { model }: ServedModel): number[] {
+  const random = randomStream(numPrompts++, 'prompt');
+  return Array.from({ length }, (_, i) => integer(random, i, model.config.vocabSize));
+}
+
+function bodyOf(prompt: readonly number[], maxTokens: number): object {
+  return { prompt, max_tokens: maxTokens, temperature: 0, ignore_eos: true, stream: true, logprobs: null };
+}
+
+async function ask({ client, listening: { url } }: Stand, streams: readonly ClientStream[]): Promise<StreamTimes[]> {
+  const times = await client.ask<StreamTimes[]>(JSON.stringify({ url, streams }));
+  for (const { status } of times) if (status !== 200) throw new Error(`the server answered ${status}`);
+  return times;
+}
+
+/** Seconds a step while all streams decode: from the last first token to the first last token. */
+function secondsPerStep(times: readonly (readonly number[])[]): number {
+  const from = Math.max(...times.map((pieces) => pieces[0]!));
+  const to = Math.min(...times.map((pieces) => pieces.at(-1)!));
+  const steps = times[0]!.filter((at) => at > from && at <= to).length;
+  return (to - from) / 1000 / steps;
+}
+
+async function overHttp(at: Stand, prompts: readonly number[][]): Promise<number> {
+  const streams = prompts.map((prompt) => ({ afterMs: 0, body: bodyOf(prompt, TIMED_TOKENS) }));
+  return secondsPerStep((await ask(at, streams)).map(({ pieceMs }) => pieceMs));
+}
+
+async function direct({ model: { engine } }: Stand, prompts: readonly number[][]): Promise<number> {
+  const options = { maxTokens: TIMED_TOKENS, sampling: { temperature: 0 }, stopIds: [] };
+  const replies = prompts.map((promptIds) => engine.generate({ ...options, promptIds }));
+  const times = replies.map(async (reply) => {
+    const at: number[] = [];
+    for await (const _ of reply) at.push(performance.now());
+    return at;
+  });
+  return secondsPerStep(await Promise.all(times));
+}
+
+/** Alternately, so that both meet the same neighbours; compared by the median of the paired ratios and by the minima. */
+async function overhead(at: Stand, concurrency: number, rounds: number): Promise<object> {
+  const seconds: { http: number; engine: number }[] = [];
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  for (let round = -1; round < rounds; round++) {
+    const prompts = Array.from({ length: concurrency }, () => freshPrompt(SHORT_PROMPT, at.model));
+    const engine = await direct(at, prompts);
+    if (round >= 0) delay.enable();
+    const http = await overHttp(
+      at,
+      Array.from({ length: concurrency }, () => freshPrompt(SHORT_PROMPT, at.model)),
+    );
+    delay.disable();
+    if (round >= 0) seconds.push({ http, engine });
+  }
+  const [http, engine] = [Math.min(...seconds.map((one) => one.http)), Math.min(...seconds.map((one) => one.engine))];
+  return {
+    streams: concurrency,
+    httpTokensPerSecond: concurrency / http,
+    engineTokensPerSecond: concurrency / engine,
+    overheadOfMinima: http / engine - 1,
+    overheadMedianOfPairs: median(seconds.map((one) => one.http / one.engine)) - 1,
+    lateMs: { p50: delay.percentile(50) / 1e6 - 1, p99: delay.percentile(99) / 1e6 - 1, max: delay.max / 1e6 - 1 },
+  };
+}
+
+async function prefix(at: Stand, rounds: number): Promise<object> {
+  const firstToken = async (prompt: readonly number[]) => {
+    const [{ sentMs, pieceMs }] = (await ask(at, [{ afterMs: 0, body: bodyOf(prompt, 2) }])) as [StreamTimes];
+    return pieceMs[0]! - sentMs;
+  };
+  const pairs: { unseen: number; seen: number }[] = [];
+  for (let round = -1; round < rounds; round++) {
+    const prompt = freshPrompt(512, at.model);
+    const pair = { unseen: await firstToken(prompt), seen: await firstToken(prompt) };
+    if (round >= 0) pairs.push(pair);
+  }
+  const [unseen, seen] = [Math.min(...pairs.map((pair) => pair.unseen)), Math.min(...pairs.map((pair) => pair.seen))];
+  return {
+    unseenMs: unseen,
+    seenMs: seen,
+    timesFaster: unseen / seen,
+    medianOfPairs: median(pairs.map((pair) => pair.unseen / pair.seen)),
+  };
+}
+
+const NUM_STREAMS = 4;
+
+async function mixed(at: Stand): Promise<object> {
+  const streams = Array.from({ length: NUM_STREAMS }, () => ({
+    afterMs: 0,
+    body: bodyOf(freshPrompt(SHORT_PROMPT, at.model), 400),
+  }));
+  const arrivals = Array.from({ length: 6 }, (_, i) => ({
+    afterMs: 500 + 700 * i,
+    body: bodyOf(freshPrompt(1000, at.model), 2),
+  }));
+  const times = await ask(at, [...streams, ...arrivals]);
+  const pauses = times
+    .slice(0, NUM_STREAMS)
+    .map(({ pieceMs }) => Math.max(...pieceMs.slice(1).map((ms, i) => ms - pieceMs[i]!)));
+  const firstTokens = times.slice(NUM_STREAMS).map(({ sentMs, pieceMs }) => pieceMs[0]! - sentMs);
+  return { longestPauseMs: Math.max(...pauses), firstTokenOfArrivalsMs: firstTokens.map(Math.round) };
+}
+
+const { values } = parseArgs({
+  options: {
+    shape: { type: 'string', default: 'llama3.2-1b' },
+    quant: { type: 'string', default: 'q4' },
+    parts: { type: 'string', default: 'overhead,prefix,mixed' },
+    rounds: { type: 'string', default: '3' },
+    json: { type: 'boolean', default: false },
+  },
+});
+const parts = new Set(values.parts.split(','));
+const rounds = Number(values.rounds);
+const at = await stand(values.shape, values.quant as WeightType);
+const report = {
+  shape: values.shape,
+  quant: values.quant,
+  ...(parts.has('overhead') ? { one: await overhead(at, 1, rounds), eight: await overhead(at, 8, rounds) } : {}),
+  ...(parts.has('prefix') ? { prefix: await prefix(at, rounds) } : {}),
+  ...(parts.has('mixed') ? { mixed: await mixed(at) } : {}),
+};
+await at.end();
+if (!values.json) process.stdout.write(`${renderMachine(machine())}\n`);
+process.stdout.write(`${JSON.stringify(report, null, values.json ? 0 : 2)}\n`);

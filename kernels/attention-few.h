@@ -56,11 +56,23 @@ template <class T> struct Stream {
   const int64_t* offset;
 
   CRIA_INLINE const T* row(int64_t i) const { return reinterpret_cast<const T*>(head + offset[i]); }
+  // VL values of key i from e on, of which `left` are its own.
+  CRIA_INLINE vf values(int64_t i, int64_t e, int64_t left) const {
+    if constexpr (std::is_same_v<T, q8>) return load_q8(head + offset[i], e);
+    else return load_values(row(i) + e, left);
+  }
+  // VL words.
+  template <class Lanes> CRIA_INLINE vf words(int64_t i, int64_t e, Lanes lanes) const {
+    if constexpr (std::is_same_v<T, q8>) return load_q8(head + offset[i], e);
+    else return load(reinterpret_cast<const float*>(row(i) + e), lanes);
+  }
 };
 
 // A key's values are turned in words of 32 bits: one f32, or two of 16 bits, which are told apart afterwards.
 template <class T> constexpr int values_in_word = 4 / sizeof(T);
+template <> constexpr int values_in_word<q8> = 1;  // f32 by then
 CRIA_INLINE vf word_value(vf word, int, float) { return word; }
+CRIA_INLINE vf word_value(vf word, int, q8) { return word; }
 CRIA_INLINE vf word_value(vf word, int which, bf16) { return from_bits(which == 0 ? bits(word) << 16 : bits(word) & ~0xffff); }
 CRIA_INLINE vf word_value(vf word, int which, f16) {
   const vu halves = which == 0 ? (vu)word : (vu)word >> 16;
@@ -82,7 +94,7 @@ template <class T> void turn_keys(const FewRows& few, int64_t dim, const Stream<
       vf square[VL];
 #pragma GCC unroll 16
       for (int i = 0; i < VL; i++) {
-        square[i] = load(reinterpret_cast<const float*>(keys.row(at + i) + e), lanes);
+        square[i] = keys.words(at + i, e, lanes);
         if (i % 2 == 0) next.fetch();
       }
       transpose(square);
@@ -150,10 +162,9 @@ CRIA_INLINE void add_values(const FewRows& few, int64_t r, int64_t e, int64_t di
 #pragma GCC unroll 4
     for (int j = 0; j < N; j++) sums[i][j] = load(o + i * few.step + j * VL) * splat(few.shrink[r + i]);
   for (int k = 0; k < n; k++) {
-    const T* row = values.row(k) + e;
 #pragma GCC unroll 4
     for (int j = 0; j < N; j++) {
-      const vf value = N > 1 ? load(row + j * VL) : load_values(row, dim - e);
+      const vf value = values.values(k, e + j * VL, N > 1 ? VL : dim - e);
       if (j % values_in_word<T> == 0) next.fetch();
 #pragma GCC unroll 4
       for (int i = 0; i < R; i++) sums[i][j] = fma(splat(few.scores[(r + i) * key_tile + k]), value, sums[i][j]);

@@ -6,6 +6,7 @@
 #pragma once
 #include "operators.h"
 #include "product.h"
+#include "row-q8.h"
 
 namespace cria::CRIA_ISA {
 
@@ -225,12 +226,20 @@ struct TileRows {
     const bool fits = neighbours && n == key_tile && x.dtype == P::dtype;
     return fits ? reinterpret_cast<const typename P::Word*>(row<typename P::Value>(0)) : nullptr;
   }
+  // Rows of 8 bits as f32, `step` apart, the rest zeros; false if the tile is of another type.
+  bool unpack(int64_t step, float* out) const {
+    if (x.dtype != DType::row_q8) return false;
+    memset(out, 0, key_tile * step * sizeof(float));
+    for (int64_t i = 0; i < n; i++) unpack_q8(x.as<char>() + slot[i] * q8_row_bytes(stride), head_offset, dim, out + i * step);
+    return true;
+  }
 };
 
 // The tile as the left operand of products over the head dim, m being its keys; copied to `copy` if it must be.
 template <class P> Words<typename P::Word> words_along_dim(const TileRows& tile, typename P::Word* copy) {
   if (const auto* words = tile.in_place<P>()) return {words, tile.stride / P::values, 1};
   const int64_t step = round_up(tile.dim / P::values, VL);
+  if constexpr (P::values == 1) if (tile.unpack(step, copy)) return {copy, step, 1};
   with_word_type<P>(tile.x.dtype, [&](auto type) {
     pack_rows<P>([&](int64_t i) { return tile.row<decltype(type)>(i); }, key_tile, tile.dim, step, copy);
   });
@@ -242,6 +251,7 @@ template <class P> Words<typename P::Word> words_along_keys(const TileRows& tile
   const auto* words = tile.in_place<P>();
   if (words && P::values == 1 && tile.dim % product_rows == 0) return {words, 1, tile.stride};
   const int64_t step = round_up(tile.dim, VL);
+  if constexpr (P::values == 1) if (tile.unpack(step, copy)) return {copy, 1, step};
   with_word_type<P>(tile.x.dtype, [&](auto type) {
     pack_row_words<P>([&](int64_t i) { return tile.row<decltype(type)>(i); }, key_tile, tile.dim, step, copy);
   });

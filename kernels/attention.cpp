@@ -222,7 +222,8 @@ template <class T> void attend_few(const Inputs& in, const Segment& segment, int
   const Heads& heads = in.heads;
   for (int64_t head = begin; head < end; head++) open_few(in, {segment, head}, few[head]);
   const auto *keys = in.k.as<const char>(), *values = in.v.as<const char>();
-  const int64_t head_bytes = heads.dim * sizeof(T), slot_bytes = heads.kv_count * head_bytes;
+  const int64_t head_bytes = std::is_same_v<T, q8> ? q8_row_bytes(heads.dim) : heads.dim * static_cast<int64_t>(sizeof(T));
+  const int64_t slot_bytes = heads.kv_count * head_bytes;
   int64_t *offsets = slots, *next_offsets = slots + key_tile;
   int n = in.segments.whole_tile(segment, 0, slot_bytes, offsets);
   for (int64_t key = 0; key < segment.keys; key += key_tile) {
@@ -251,7 +252,9 @@ template <class P> void attend(const Inputs& in, Team& team) {
 
   // With segments enough for all threads one of them reads whole slots; else they share the kv heads.
   const int64_t few_parts = in.segments.count() >= 4 * team.size ? 1 : least(heads.kv_count, team.size);
-  const auto is_few = [&](const Segment& segment) { return P::values == 1 && segment.queries * heads.group <= few_rows; };
+  const bool has_8_bits = in.k.dtype == DType::row_q8;
+  const bool heads_are_apart = !has_8_bits || heads.dim % row_block == 0;
+  const auto is_few = [&](const Segment& segment) { return P::values == 1 && heads_are_apart && segment.queries * heads.group <= few_rows; };
   const auto tiles = [&](const Segment& segment) { return (segment.queries * heads.group + tile_rows - 1) / tile_rows; };
   const auto parts = [&](const Segment& segment) {
     if (segment.queries == 0) return int64_t{0};
@@ -260,6 +263,7 @@ template <class P> void attend(const Inputs& in, Team& team) {
   each_part(team, in.segments, parts, [&](const Segment& segment, int64_t part) {
     if (is_few(segment)) {
       const int64_t begin = heads.kv_count * part / few_parts, end = heads.kv_count * (part + 1) / few_parts;
+      if (has_8_bits) attend_few<q8>(in, segment, begin, end, buffers.slots, few);
       with_type(in.k.dtype, [&](auto type) { attend_few<decltype(type)>(in, segment, begin, end, buffers.slots, few); });
     } else {  // the last rows, which see most keys, first
       const int64_t tile = tiles(segment) - 1 - part / heads.kv_count;

@@ -2,7 +2,7 @@
 #include "cpu.h"
 #include "quantised-pack.h"
 #include "quantised.h"
-#include "simd.h"
+#include "row-q8.h"
 
 namespace cria::CRIA_ISA {
 
@@ -51,6 +51,11 @@ template <class T> void unpack_panels(const View& stored, float* values) {
 
 void pack(const float* values, const View& stored) {
   if (is_quantised(stored.dtype)) return pack_quantised(values, stored);
+  if (stored.dtype == DType::row_q8) {
+    for (int64_t row = 0; row < stored.dim[0]; row++)
+      pack_q8(values + row * stored.dim[1], stored.dim[1], stored.as<char>() + row * q8_row_bytes(stored.dim[1]));
+    return;
+  }
   if (stored.dtype == DType::panel_f32) return pack_panels<float>(values, stored);
   if (stored.dtype == DType::panel_bf16) return pack_panels<bf16>(values, stored);
   with_type(stored.dtype, [&](auto type) { pack_rows<decltype(type)>(values, stored); });
@@ -59,6 +64,11 @@ void pack(const float* values, const View& stored) {
 void unpack(const View& stored, float* values) {
   if (is_quantised(stored.dtype)) {
     for (int64_t row = 0; row < stored.dim[0]; row++) unpack_quantised_row(stored, row, values + row * stored.dim[1]);
+    return;
+  }
+  if (stored.dtype == DType::row_q8) {
+    for (int64_t row = 0; row < stored.dim[0]; row++)
+      unpack_q8(stored.as<char>() + row * q8_row_bytes(stored.dim[1]), 0, stored.dim[1], values + row * stored.dim[1]);
     return;
   }
   if (stored.dtype == DType::panel_f32) return unpack_panels<float>(stored, values);

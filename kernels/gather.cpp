@@ -2,7 +2,7 @@
 #include "operators.h"
 #include "quantised-pack.h"
 #include "quantised.h"
-#include "vectors.h"
+#include "row-q8.h"
 
 namespace cria::CRIA_ISA {
 namespace {
@@ -76,15 +76,22 @@ void op::scatterAdd(const Command& command, Team& team) {
 void op::cacheWrite(const Command& command, Team& team) {
   const int64_t rows = command.out[0].dim[0], tokens = command.in[1].dim[0], width = command.in[1].dim[1];
   const int32_t* slots = command.in[2].as<int32_t>();
+  const auto each_slot = [&](auto&& write) {
+    team.each(tokens, [&](int64_t t) {
+      if (slots[t] < 0) return;
+      if (slots[t] >= rows) return team.fail("cacheWrite: a slot lies outside the cache");
+      write(t, static_cast<int64_t>(slots[t]));
+    }, 16);
+  };
   with_float(command.in[1].dtype, [&](auto type_x) {
+    const auto* x = command.in[1].as<decltype(type_x)>();
+    if (command.out[0].dtype == DType::row_q8) {
+      char* cache = command.out[0].as<char>();
+      each_slot([&](int64_t t, int64_t slot) { pack_q8(x + t * width, width, cache + slot * q8_row_bytes(width)); });
+    }
     with_type(command.out[0].dtype, [&](auto type_y) {
-      const auto* x = command.in[1].as<decltype(type_x)>();
       auto* cache = command.out[0].as<decltype(type_y)>();
-      team.each(tokens, [&](int64_t t) {
-        if (slots[t] < 0) return;
-        if (slots[t] >= rows) return team.fail("cacheWrite: a slot lies outside the cache");
-        copy_row(x + t * width, cache + slots[t] * width, width);
-      }, 16);
+      each_slot([&](int64_t t, int64_t slot) { copy_row(x + t * width, cache + slot * width, width); });
     });
   });
 }

@@ -15,7 +15,7 @@
 namespace cria {
 
 // Order and names as in src/tensor/dtype.ts.
-enum class DType : int32_t { f32, bf16, f16, i32, panel_f32, panel_bf16, panel_q8, panel_q4, panel_q4_min, panel_q4_k };
+enum class DType : int32_t { f32, bf16, f16, i32, row_q8, panel_f32, panel_bf16, panel_q8, panel_q4, panel_q4_min, panel_q4_k };
 
 constexpr int panel_rows = 16;
 constexpr int max_rank = 4;

@@ -26,7 +26,7 @@ int64_t bytes_per_value(DType dtype) {
   switch (dtype) {
     case DType::f32: case DType::i32: case DType::panel_f32: return 4;
     case DType::bf16: case DType::f16: case DType::panel_bf16: return 2;
-    case DType::panel_q8: case DType::panel_q4: case DType::panel_q4_min: case DType::panel_q4_k: return 0;  // not a whole number
+    case DType::row_q8: case DType::panel_q8: case DType::panel_q4: case DType::panel_q4_min: case DType::panel_q4_k: return 0;  // not a whole number
   }
   return 0;
 }
@@ -64,10 +64,19 @@ int64_t quantised_bytes(const View& view) {
   return bytes;
 }
 
+// As q8_row_bytes in row-q8.h for each row.
+int64_t row_q8_bytes(const View& view) {
+  const int64_t blocks = (view.dim[1] + 31) / 32;
+  if (view.rank != 2) throw std::invalid_argument("internal: rows of 8 bits are a matrix");
+  if (view.dim[0] != 0 && blocks > max_bytes / 34 / view.dim[0]) throw std::invalid_argument("internal: a tensor of the program is too large");
+  return view.dim[0] * blocks * 34;
+}
+
 }  // namespace
 
 int64_t bytes_needed(const View& view) {
   if (is_quantised(view.dtype)) return quantised_bytes(view);
+  if (view.dtype == DType::row_q8) return row_q8_bytes(view);
   int64_t count = 1;
   for (int i = 0; i < view.rank; i++) {
     int64_t size = view.dim[i];

@@ -1,7 +1,7 @@
 /**
  * llama.cpp through node-llama-cpp as a contender: `node --import tsx llama-contender.ts SETTINGS` (JSON, `LlamaSettings`), then lines
  * `decode` and `prefill` (seconds of one token, and of a prompt of 512), `deep` (seconds of a token behind a long context), `batch` (seconds
- * of a token when eight sequences decode together), `unloaded` and `about`.
+ * of a token when eight sequences decode together), `loaded` and `about`.
  */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
@@ -15,7 +15,6 @@ export interface LlamaSettings {
   readonly threads: number;
   /** A copy of node-llama-cpp to load instead (llama-copy.ts). */
   readonly packageFolder?: string;
-  readonly flashAttention?: boolean;
 }
 
 interface Sequence {
@@ -46,7 +45,7 @@ interface LlamaCpp {
 }
 
 const settings = JSON.parse(process.argv[2]!) as LlamaSettings;
-const { threads, modelPath, packageFolder, flashAttention = true } = settings;
+const { threads, modelPath, packageFolder } = settings;
 const { getLlama } = await loadPeer<LlamaCpp>(
   packageFolder ? path.join(packageFolder, 'dist', 'index.js') : 'node-llama-cpp',
 );
@@ -59,7 +58,8 @@ const single = context.getSequence();
 let deep: AsyncGenerator<number> | null = null;
 let together: Sequence[] = [];
 
-function createContext(contextSize: number, sequences: number) {
+/** Flash attention is the faster one for prompts and short contexts, the plain one behind a long context: each where it is. */
+function createContext(contextSize: number, sequences: number, flashAttention = true) {
   return model.createContext({ contextSize, batchSize: PREFILL_TOKENS, threads, sequences, flashAttention });
 }
 
@@ -89,8 +89,8 @@ async function decode(): Promise<Sample> {
 
 /** A sequence behind a long context; as reading it takes minutes it is kept beside the model. */
 async function openDeep(): Promise<AsyncGenerator<number>> {
-  const sequence = (await createContext(DEEP_TOKENS + 1024, 1)).getSequence();
-  const state = `${modelPath}.${DEEP_TOKENS}.${flashAttention ? 'flash' : 'plain'}.state`;
+  const sequence = (await createContext(DEEP_TOKENS + 1024, 1, false)).getSequence();
+  const state = `${modelPath}.${DEEP_TOKENS}.state`;
   if (existsSync(state)) await sequence.loadStateFromFile(state, { acceptRisk: true });
   else {
     await sequence.evaluateWithoutGeneratingNewTokens(tokens(DEEP_TOKENS));

@@ -5,22 +5,23 @@
  * K kv heads, E head dim.
  */
 import type { LlamaConfig } from '../model/config.ts';
-import type { DType, Shape } from '../tensor/dtype.ts';
+import { byteLength, type DType, type Shape } from '../tensor/dtype.ts';
 
 /** Types in which keys and values can be kept. */
-export const KV_TYPES = ['f32', 'bf16', 'f16'] as const;
+export const KV_TYPES = ['f32', 'bf16', 'f16', 'int8'] as const;
 export type KvType = (typeof KV_TYPES)[number];
 
 /** Tokens per block. Attention reads keys in tiles of a multiple of this, so smaller blocks cost nothing and waste least. */
 export const KV_BLOCK_SIZE = 16;
 
-const BYTES_PER_VALUE: Readonly<Record<KvType, number>> = { f32: 4, bf16: 2, f16: 2 };
+/** int8: a byte a value and an f16 scale per 32 of them. */
+const DTYPES: Readonly<Record<KvType, DType>> = { f32: 'f32', bf16: 'bf16', f16: 'f16', int8: 'row_q8' };
 
 type KvConfig = Pick<LlamaConfig, 'numLayers' | 'numKvHeads' | 'headDim'>;
 
-/** Bytes that one token of context takes over all layers: 2 (K and V) * bytes per value * head dim * kv heads * layers. */
+/** Bytes that one token of context takes over all layers: 2 (K and V) * bytes of head dim * kv heads values * layers. */
 export function kvBytesPerToken({ numLayers, numKvHeads, headDim }: KvConfig, kvType: KvType): number {
-  return 2 * BYTES_PER_VALUE[kvType] * headDim * numKvHeads * numLayers;
+  return 2 * byteLength(DTYPES[kvType], [1, headDim * numKvHeads]) * numLayers;
 }
 
 /** Bytes of the KV cache of `batch` sequences of `context` tokens, before rounding to whole blocks (arXiv:2211.05102, sec. 2.1). */
@@ -40,5 +41,5 @@ export function kvStateNames(layer: number): { readonly keys: string; readonly v
 
 /** Type and shape [slots, K * E] of each of those states. */
 export function kvStateType(config: KvConfig, kvType: KvType, numBlocks: number): { dtype: DType; shape: Shape } {
-  return { dtype: kvType, shape: [numBlocks * KV_BLOCK_SIZE, config.numKvHeads * config.headDim] };
+  return { dtype: DTYPES[kvType], shape: [numBlocks * KV_BLOCK_SIZE, config.numKvHeads * config.headDim] };
 }

@@ -162,7 +162,7 @@ async function lastQueries(
       const slot = order[Math.floor(key / blockSize)]! + (key % blockSize);
       slots.set(sequence.subarray(key * 2 * E, (key + 1) * 2 * E), slot * 2 * E);
     }
-    return given(types.kv, [slots.length / (2 * E), 2 * E], slots, types.kv === 'f16');
+    return given(types.kv, [slots.length / (2 * E), 2 * E], slots, types.kv === 'f16' || types.kv === 'row_q8');
   };
   const q = rowsOf(randomTensor('q', types.q, [KEYS, 4 * E]), KEYS - queries - strangers, KEYS);
   const attrs: AttentionAttrs = { ...HEADS, blockSize, out: types.q === 'bf16' ? 'bf16' : 'f32' };
@@ -185,6 +185,7 @@ describe('native attention gives a query the same bits', { skip }, () => {
     for (const types of [
       { q: 'f32', kv: 'f32' },
       { q: 'f32', kv: 'f16' },
+      { q: 'f32', kv: 'row_q8' },
       { q: 'bf16', kv: 'bf16' },
     ] as const) {
       it(`${isa}, ${types.q} over ${types.kv}: alone, among many, cached or not, wherever the keys lie`, async () => {

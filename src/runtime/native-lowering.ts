@@ -99,7 +99,16 @@ function quantisedBytes([rows, columns]: readonly [number, number]): number {
 export const OPERATORS = Object.keys(nativeLowering) as OpName[];
 
 /** Names of the element types by the number the kernels know them by. */
-export const DTYPES: readonly DType[] = ['f32', 'bf16', 'f16', 'i32', 'panel_f32', 'panel_bf16', ...quantisedDTypes];
+export const DTYPES: readonly DType[] = [
+  'f32',
+  'bf16',
+  'f16',
+  'i32',
+  'row_q8',
+  'panel_f32',
+  'panel_bf16',
+  ...quantisedDTypes,
+];
 
 /** An f64 per block of 2^14 values of each tensor (reduce.cpp). */
 function sumBytes(inputs: readonly (TensorType | null)[]): number {

@@ -271,7 +271,7 @@ export class NativeBackend implements Backend {
   }
 
   #packed({ buffer, byteOffset, dtype, shape }: Place) {
-    const rows = isPanel(dtype) ? shape[0]! : 1;
+    const rows = isPanel(dtype) || dtype === 'row_q8' ? shape[0]! : 1;
     return [buffer, byteOffset, DTYPES.indexOf(dtype), rows, rows === 0 ? 0 : numValues(shape) / rows] as const;
   }
 }

@@ -70,10 +70,10 @@ function createStorage(precision: ReferencePrecision, dtype: DType, shape: Shape
     values,
     sizeBytes: values.byteLength,
     view: dtype === 'f32' || dtype === 'i32' ? values : null,
-    write: (source) => fill('write', values, dtype, source),
+    write: (source) => fill('write', values, { dtype, shape }, source),
     writeRows: (firstRow, source) => {
       const start = firstRow * (numValues(shape) / shape[0]!);
-      fill('writeRows', values.subarray(start, start + source.length), dtype, source);
+      fill('writeRows', values.subarray(start, start + source.length), { dtype, shape }, source);
     },
     writeBlocks: null,
     bytes: null,
@@ -97,12 +97,17 @@ function arrayType(precision: ReferencePrecision, dtype: DType) {
 }
 
 /** Sets all values of a tensor, rounded as its type asks. */
-function fill(what: string, values: Values, dtype: DType, source: ArrayLike<number>): void {
+function fill(
+  what: string,
+  values: Values,
+  { dtype, shape }: { readonly dtype: DType; readonly shape: Shape },
+  source: ArrayLike<number>,
+): void {
   if (source.length !== values.length) {
     throw new ShapeError(`${what}: expected ${values.length} values, got ${source.length}`);
   }
   values.set(source);
-  roundTo(dtype, values);
+  roundTo(dtype, values, shape.at(-1));
 }
 
 function loadPlan(
@@ -173,10 +178,10 @@ function writeInputs(views: ReadonlyMap<string, View>, given: Readonly<Record<st
       `unknown input ${unknown.join(', ')}; this plan takes ${[...views.keys()].join(', ') || 'none'}`,
     );
   }
-  for (const [name, { dtype, values }] of views) {
+  for (const [name, view] of views) {
     const source = given[name];
     if (!source) throw new ShapeError(`input ${name} is missing`);
-    fill(`input ${name}`, values, dtype, source);
+    fill(`input ${name}`, view.values, view, source);
   }
 }
 

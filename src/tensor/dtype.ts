@@ -8,13 +8,18 @@ import { invariant } from '../util/errors.ts';
 export type PlainDType = 'f32' | 'bf16' | 'f16' | 'i32';
 /** Panels of small integers with a scale per 32 columns: signed 8 or 4 bits, 4 bits with a minimum, and the blocks of GGUF's Q4_K. */
 export type QuantisedDType = 'panel_q8' | 'panel_q4' | 'panel_q4_min' | 'panel_q4_k';
-export type DType = PlainDType | 'panel_f32' | 'panel_bf16' | QuantisedDType;
+/** Rows of signed bytes, for keys and values: blocks of 32 columns of a row with a scale each. */
+export type RowDType = 'row_q8';
+export type DType = PlainDType | RowDType | 'panel_f32' | 'panel_bf16' | QuantisedDType;
 export type Shape = readonly number[];
 
 /** Output rows that lie side by side in a panel. */
 export const PANEL_ROWS = 16;
 
-const BYTES_PER_VALUE: Record<Exclude<DType, QuantisedDType>, number> = {
+/** Columns of a row that share a scale, and the bytes of such a block (kernels/row-q8.h). */
+export const ROW_BLOCK = { columns: 32, bytes: 34 } as const;
+
+const BYTES_PER_VALUE: Record<Exclude<DType, QuantisedDType | RowDType>, number> = {
   f32: 4,
   bf16: 2,
   f16: 2,
@@ -50,6 +55,8 @@ export function numValues(shape: Shape): number {
 
 /** Bytes that a tensor takes; panels round the rows up to whole panels and the columns of bf16 up to pairs. */
 export function byteLength(dtype: DType, shape: Shape): number {
+  if (dtype === 'row_q8')
+    return numValues(shape.slice(0, -1)) * Math.ceil(shape.at(-1)! / ROW_BLOCK.columns) * ROW_BLOCK.bytes;
   if (!isPanel(dtype)) return numValues(shape) * BYTES_PER_VALUE[dtype as PlainDType];
   invariant(shape.length === 2, `internal: a ${dtype} tensor is a matrix, got [${shape.join(', ')}]`);
   const [rows, columns] = shape as [number, number];

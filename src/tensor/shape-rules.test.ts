@@ -109,7 +109,7 @@ const MISFITS: { readonly [K in OpName]: { attrs: OpAttrs[K]; misfits: readonly 
       [QKV, 'head dim 3 must be even and block size 4 at least 1', { headDim: 3 }],
       [QKV, 'block size 0 at least 1', { blockSize: 0 }],
       [{ ...QKV, q: 'f32 [3, 6]' }, 'attention: q (q) must be f32 or bf16 [*, 8], got f32 [3, 6]'],
-      [{ ...QKV, k: 'f32 [8, 8]' }, 'k (k) must be f32 or bf16 or f16 [*, 4], got f32 [8, 8]'],
+      [{ ...QKV, k: 'f32 [8, 8]' }, 'k (k) must be f32 or bf16 or f16 or row_q8 [*, 4], got f32 [8, 8]'],
       [{ ...QKV, v: 'f16 [8, 4]' }, 'v (v) must be f32 [8, 4], got f16 [8, 4]'],
       [{ ...QKV, segments: 'i32 [4]' }, 'segments (segments) must be i32 [*, 4], got i32 [4]'],
       [{ ...QKV, blocks: 'f32 [2]' }, 'blocks (blocks) must be i32 [*], got f32 [2]'],

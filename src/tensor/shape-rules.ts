@@ -16,7 +16,8 @@ type Inputs = readonly (Tensor | null)[];
 type ShapeRule<K extends OpName> = (inputs: Inputs, attrs: OpAttrs[K]) => readonly TensorType[];
 
 const FLOATS: readonly DType[] = ['f32', 'bf16'];
-const CACHES: readonly DType[] = ['f32', 'bf16', 'f16'];
+const CASTABLE: readonly DType[] = ['f32', 'bf16', 'f16'];
+const CACHES: readonly DType[] = [...CASTABLE, 'row_q8'];
 const MATRICES: readonly DType[] = ['f32', 'bf16', 'panel_f32', 'panel_bf16', ...quantisedDTypes];
 
 /** The arithmetic that a panel is packed for. */
@@ -227,7 +228,7 @@ export const shapeRules: { readonly [K in OpName]: ShapeRule<K> } = {
   },
   cast: (inputs, { to }) => {
     const x = inputs[0];
-    if (!x || ![x.dtype, to].every((dtype) => CACHES.includes(dtype))) {
+    if (!x || ![x.dtype, to].every((dtype) => CASTABLE.includes(dtype))) {
       throw new ShapeError(`cast: cannot turn ${x?.name ?? 'nothing'} (${x?.dtype ?? 'missing'}) into ${to}`);
     }
     return [{ dtype: to, shape: x.shape }];

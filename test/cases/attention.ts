@@ -120,6 +120,17 @@ function attentionGradOf(v: Readonly<Record<string, Numbers>>, attrs: AttentionA
   return { dq, dk, dv };
 }
 
+/** Values of a cache. Those of 8 bits are chosen so that rounding loses nothing: whole multiples of 1/32 up to 127 in every block of 32. */
+function cacheTensor(name: string, dtype: DType, [rows, columns]: readonly [number, number], isState: boolean): Given {
+  if (dtype !== 'row_q8') return randomTensor(name, dtype, [rows, columns], isState);
+  const stream = randomStream(1, name);
+  const values = matrix([rows, columns], (row, column) => {
+    const whole = column % 32 === 0 ? 127 : integer(stream, row * columns + column, 255) - 127;
+    return whole / 32;
+  });
+  return given(dtype, [rows, columns], values, true);
+}
+
 const ATTENTION_TYPES = [
   { q: 'f32', kv: 'f32', out: 'f32', numHeads: 4, numKvHeads: 2, blockSize: 4 },
   { q: 'f32', kv: 'f32', out: 'f32', numHeads: 3, numKvHeads: 1, blockSize: 1 },
@@ -127,6 +138,7 @@ const ATTENTION_TYPES = [
   { q: 'bf16', kv: 'f16', out: 'bf16', numHeads: 2, numKvHeads: 1, blockSize: 3 },
   { q: 'f32', kv: 'bf16', out: 'f32', numHeads: 2, numKvHeads: 1, blockSize: 16 },
   { q: 'bf16', kv: 'bf16', out: 'bf16', numHeads: 4, numKvHeads: 2, blockSize: 64 },
+  { q: 'f32', kv: 'row_q8', out: 'f32', numHeads: 4, numKvHeads: 2, blockSize: 16 },
 ] as const;
 
 /** Cached and uncached attention; head dim is 2 * dim. */
@@ -140,8 +152,8 @@ export function attentionCases({ tokens: T, dim }: CaseSize): OperatorCase[] {
       return operatorCase(`attention ${q} over ${kv} to ${attrs.out}, ${form}, [${T}, ${E}]`, {
         tensors: {
           q: randomTensor('q', q, [T, attrs.numHeads * E]),
-          k: randomTensor('k', kv, [numSlots, attrs.numKvHeads * E], kv === 'f16'),
-          v: randomTensor('v', kv, [numSlots, attrs.numKvHeads * E], kv === 'f16'),
+          k: cacheTensor('k', kv, [numSlots, attrs.numKvHeads * E], kv === 'f16'),
+          v: cacheTensor('v', kv, [numSlots, attrs.numKvHeads * E], kv === 'f16'),
           segments,
           blocks,
         },
@@ -150,7 +162,7 @@ export function attentionCases({ tokens: T, dim }: CaseSize): OperatorCase[] {
           return { y: y!, logSumExp: logSumExp! };
         },
         expected: (values) => attentionOf(values, attrs, T),
-        wrt: cached || kv === 'f16' ? [] : ['q', 'k', 'v'],
+        wrt: cached || kv === 'f16' || kv === 'row_q8' ? [] : ['q', 'k', 'v'],
       });
     }),
   );
@@ -158,7 +170,7 @@ export function attentionCases({ tokens: T, dim }: CaseSize): OperatorCase[] {
 
 /** The gradient of attention over packed segments. */
 export function attentionGradCases({ tokens: T, dim }: CaseSize): OperatorCase[] {
-  const types = ATTENTION_TYPES.filter(({ kv }) => kv !== 'f16');
+  const types = ATTENTION_TYPES.filter(({ kv }) => kv !== 'f16' && kv !== 'row_q8');
   return types.map(({ q, kv, ...rest }) => {
     const E = 2 * dim;
     const attrs: AttentionAttrs = { ...rest, headDim: E, scale: E ** -0.5 };
@@ -237,6 +249,7 @@ export function cacheWriteCases({ tokens: T, dim: C }: CaseSize): OperatorCase[]
     ['f16', 'f32'],
     ['f16', 'bf16'],
     ['f32', 'bf16'],
+    ['row_q8', 'f32'],
   ];
   const S = T + 3;
   const slots = Int32Array.from(permutation(randomStream(1, 'slots'), S).subarray(0, T), (slot, t) =>
@@ -245,8 +258,11 @@ export function cacheWriteCases({ tokens: T, dim: C }: CaseSize): OperatorCase[]
   return types.map(([cache, x]) =>
     operatorCase(`cacheWrite ${x} into ${cache} [${T}, ${C}]`, {
       tensors: {
-        cache: randomTensor('cache', cache, [S, C], true),
-        x: randomTensor('x', x, [T, C]),
+        cache: cacheTensor('cache', cache, [S, C], true),
+        x:
+          cache === 'row_q8'
+            ? { ...cacheTensor('x', cache, [T, C], false), dtype: x, isState: false }
+            : randomTensor('x', x, [T, C]),
         slots: given('i32', [T], slots),
       },
       body: (t) => ({ y: cacheWrite(t.cache!, t.x!, t.slots!) }),

@@ -79,8 +79,12 @@ async function compareFile(path: string, weightType: LoadOptions['weightType'], 
   print({ file: path, weights: weightType, ours, llamaCpp: theirs, ratio: ours.perplexity / theirs.perplexity });
 }
 
+/** The first tokens of the i-th stretch of the text. */
+function slice(i: number, length: number): number[] {
+  return [...ids.subarray(i * 1000, i * 1000 + length)];
+}
+
 function prompts(): { logits: number[][]; greedy: number[][]; new_tokens: number } {
-  const slice = (i: number, length: number) => [...ids.subarray(i * 1000, i * 1000 + length)];
   return {
     logits: LOGIT_PROMPTS.map((length, i) => slice(i, length)),
     greedy: Array.from({ length: GREEDY_PROMPTS }, (_, i) => slice(i, GREEDY_PROMPT_TOKENS)),

@@ -15,6 +15,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { decodeBytes } from '../src/infer/decode-bytes.ts';
 import { KV_TYPES, type KvType } from '../src/infer/kv-cache.ts';
+import { weightStates } from '../src/infer/weight-states.ts';
 import { sizeConfig } from '../src/model/sizes.ts';
 import { UsageError } from '../src/util/errors.ts';
 import type { OwnSettings } from './generation-contender.ts';
@@ -75,7 +76,8 @@ function bytesPerToken({ size, bits, kvType }: Options, part: Part): number {
   const context = part === 'deep' ? DEEP_TOKENS : SHORT_PROMPT;
   const config = sizeConfig(size);
   const weightForm = `q${bits}` as const;
-  const model = { config, weightForm, precision: 'f32', kvType, contextLength: context, numBlocks: 0 } as const;
+  const weights = { weightForm, weightTypes: weightStates(config, weightForm), precision: 'f32' } as const;
+  const model = { config, ...weights, kvType, contextLength: context, numBlocks: 0 };
   return decodeBytes(model, [context + TIMED_TOKENS / 2]);
 }
 

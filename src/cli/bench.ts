@@ -16,6 +16,7 @@ interface Flags {
   readonly shape?: string;
   readonly quant?: string;
   readonly kv?: string;
+  readonly context?: string;
   readonly promptTokens: string;
   readonly genTokens: string;
   readonly concurrency: string;
@@ -34,6 +35,7 @@ export function benchCommand(io: CommandIo): Command {
     .option('--kv <type>', `type of keys and values: ${KV_TYPES.join(', ')}`)
     .option('--prompt-tokens <n>', 'tokens of each prompt', '512')
     .option('--gen-tokens <n>', 'tokens to generate after each', '64')
+    .option('--context <tokens>', 'room for each request (default: as much as is measured)')
     .option('--concurrency <n>', 'requests at once', '1')
     .option('--rounds <n>', 'the best of so many is reported', '3')
     .option('--backend <name>', 'native or reference')
@@ -67,7 +69,9 @@ async function run(flags: Flags, io: CommandIo): Promise<void> {
 }
 
 async function loadFor(flags: Flags, workload: Workload, io: CommandIo): Promise<InferenceModel> {
-  const sizes = { wantedContext: workload.promptTokens + workload.genTokens, batch: workload.concurrency };
+  const measured = workload.promptTokens + workload.genTokens;
+  const wantedContext = flags.context === undefined ? measured : wholeNumber('--context', flags.context, measured);
+  const sizes = { wantedContext, batch: workload.concurrency };
   if ((flags.model === undefined) === (flags.shape === undefined)) {
     throw new UsageError('give either --model or --shape');
   }

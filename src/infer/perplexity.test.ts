@@ -15,8 +15,9 @@ async function plainNll(runner: ModelRunner, ids: readonly number[], size: numbe
     const [logits] = await runner.run([{ ids: window, startPos: 0, blockIds, logits: 'all' }]);
     const V = TOY_CONFIG.vocabSize;
     for (let target = Math.floor(size / 2) + 1; target < size; target++) {
-      const row = [...logits!.slice((target - 1) * V, target * V)];
-      const sum = row.reduce((total, logit) => total + Math.exp(logit), 0);
+      const row = logits!.slice((target - 1) * V, target * V);
+      let sum = 0;
+      for (const logit of row) sum += Math.exp(logit);
       losses.push(Math.log(sum) - row[window[target]!]!);
     }
   }

@@ -77,7 +77,8 @@ async function scoreWindow(runner: ModelRunner, window: Int32Array, sums: Sums):
     end = isScored ? Math.min(start + SCORED_CHUNK, numRead) : Math.min(start + UNSCORED_CHUNK, firstScored);
     const chunk = { ids: window.subarray(start, end), startPos: start, blockIds };
     const [logits] = await runner.run([{ ...chunk, logits: isScored ? 'all' : 'none' }]);
-    for (let at = start; isScored && at < end; at++) {
+    if (!isScored) continue;
+    for (let at = start; at < end; at++) {
       const row = logits!.subarray((at - start) * vocabSize, (at - start + 1) * vocabSize);
       const nll = logSumExp(row) - row[window[at + 1]!]!;
       sums.tokens++;

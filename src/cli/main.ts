@@ -2,7 +2,6 @@
  * The command line: one file a command, this file joins them. A command module stays light at its top (it is loaded to print the help)
  * and imports what it needs inside its action.
  */
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { benchCommand } from './bench.ts';
 import { chatCommand } from './chat.ts';
@@ -14,11 +13,13 @@ import { type CommandIo, logLine } from './io.ts';
 import { listCommand } from './list.ts';
 import { logitsCommand } from './logits.ts';
 import { mergeCommand } from './merge.ts';
+import { packageVersion } from './package-version.ts';
 import { perplexityCommand } from './perplexity.ts';
 import { planCommand } from './plan.ts';
 import { pretrainCommand } from './pretrain.ts';
 import { pullCommand } from './pull.ts';
 import { removeCommand } from './remove.ts';
+import { serveCommand } from './serve.ts';
 import { startCommand } from './start.ts';
 import { tokenizerCommand } from './tokenizer.ts';
 
@@ -27,6 +28,7 @@ type MakeCommand = (io: CommandIo) => Command;
 /** Every command, in the order the help lists them. */
 const COMMANDS: readonly MakeCommand[] = [
   startCommand,
+  serveCommand,
   chatCommand,
   generateCommand,
   pretrainCommand,
@@ -90,9 +92,4 @@ function adopt(program: Command, command: Command): void {
     for (const grandchild of child.commands) inherit(child, grandchild);
   };
   inherit(program, command);
-}
-
-function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

@@ -9,7 +9,7 @@ import { nodeExpression, searchTree } from './regex.ts';
 import { parseRegex, type RegexNode } from './regex-syntax.ts';
 import { child, countOf, numberOf, unsupported, type SchemaPart } from './schema-document.ts';
 import type { Term } from './schema-terms.ts';
-import { STRING_FORMATS } from './string-formats.ts';
+import { NUMBER_FORMATS, STRING_FORMATS } from './string-formats.ts';
 import { stringProduct } from './string-product.ts';
 
 const MAX_MULTIPLE = 1000;
@@ -33,26 +33,39 @@ export function numericExpression(json: JsonText, term: Term, type: 'integer' | 
 function limitsOf(term: Term): NumberLimits {
   const limits: NumberLimits = { min: -Infinity, max: Infinity, isMinExclusive: false, isMaxExclusive: false };
   for (const part of term) {
-    for (const [keyword, isExclusive] of [
-      ['minimum', false],
-      ['exclusiveMinimum', true],
+    const [least, most] = formatLimits(part);
+    for (const [value, isExclusive] of [
+      [least, false],
+      [numberOf(part, 'minimum'), false],
+      [numberOf(part, 'exclusiveMinimum'), true],
     ] as const) {
-      const value = numberOf(part, keyword);
       if (value === undefined || value < limits.min || (value === limits.min && !isExclusive)) continue;
       limits.min = value;
       limits.isMinExclusive = isExclusive;
     }
-    for (const [keyword, isExclusive] of [
-      ['maximum', false],
-      ['exclusiveMaximum', true],
+    for (const [value, isExclusive] of [
+      [most, false],
+      [numberOf(part, 'maximum'), false],
+      [numberOf(part, 'exclusiveMaximum'), true],
     ] as const) {
-      const value = numberOf(part, keyword);
       if (value === undefined || value > limits.max || (value === limits.max && !isExclusive)) continue;
       limits.max = value;
       limits.isMaxExclusive = isExclusive;
     }
   }
   return limits;
+}
+
+/** Formats of strings say nothing of numbers. */
+function formatLimits(part: SchemaPart): readonly [number, number] {
+  const format = part.schema['format'];
+  if (format === undefined || isFormat(STRING_FORMATS, format)) return [-Infinity, Infinity];
+  if (isFormat(NUMBER_FORMATS, format)) return NUMBER_FORMATS[format]!;
+  throw unsupported(part, 'format', `known formats of numbers are ${Object.keys(NUMBER_FORMATS).join(', ')}`);
+}
+
+function isFormat(formats: object, name: unknown): name is string {
+  return typeof name === 'string' && Object.hasOwn(formats, name);
 }
 
 /** What numbers must be a multiple of: integers only, because fractions are not exact in a double. */
@@ -81,7 +94,7 @@ export function stringExpression(json: JsonText, term: Term): Expression {
   const max = Math.min(Infinity, ...term.map((part) => lengthOf(part, 'maxLength') ?? Infinity));
   const shapes = term.flatMap((part) =>
     (['pattern', 'format'] as const)
-      .filter((keyword) => part.schema[keyword] !== undefined)
+      .filter((keyword) => part.schema[keyword] !== undefined && !isFormat(NUMBER_FORMATS, part.schema[keyword]))
       .map((keyword) => ({ part, keyword })),
   );
   if (min > max) return table.never;
@@ -104,7 +117,7 @@ function shapeTree(part: SchemaPart, keyword: 'pattern' | 'format'): RegexNode {
   const pointer = child(part.pointer, keyword);
   if (typeof value !== 'string') throw new ConstraintError(`At ${pointer} there must be a string.`, pointer);
   if (keyword === 'pattern') return searchTree(value);
-  if (!Object.hasOwn(STRING_FORMATS, value)) {
+  if (!isFormat(STRING_FORMATS, value)) {
     throw unsupported(part, keyword, `known formats are ${Object.keys(STRING_FORMATS).join(', ')}`);
   }
   return parseRegex(STRING_FORMATS[value]!);

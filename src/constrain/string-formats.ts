@@ -31,8 +31,12 @@ const URL = `https?://${DOMAIN}(?::[1-9][0-9]{0,3})?(?:/${URL_CHARACTER}{0,100})
 const DURATION_TIME = 'T(?:[0-9]{1,6}H(?:[0-9]{1,6}M(?:[0-9]{1,6}S)?)?|[0-9]{1,6}M(?:[0-9]{1,6}S)?|[0-9]{1,6}S)';
 const DURATION_DATE = '(?:[0-9]{1,6}Y(?:[0-9]{1,6}M(?:[0-9]{1,6}D)?)?|[0-9]{1,6}M(?:[0-9]{1,6}D)?|[0-9]{1,6}D)';
 
-/** Patterns that match whole strings, by the name of the format. */
+const BASE64 = '[A-Za-z0-9+/]';
+
+/** Patterns that match whole strings, by the name of the format; OpenAPI's too. */
 export const STRING_FORMATS: Readonly<Record<string, string>> = {
+  binary: '[^]*',
+  byte: `(?:${BASE64}{4})*(?:${BASE64}{2}==|${BASE64}{3}=)?`,
   date: DATE,
   time: TIME,
   'date-time': `${DATE}T${TIME}`,
@@ -41,6 +45,15 @@ export const STRING_FORMATS: Readonly<Record<string, string>> = {
   hostname: DOMAIN,
   ipv4: `${BYTE}(?:\\.${BYTE}){3}`,
   ipv6: IPV6,
+  password: '[^]*',
   uri: URL,
   uuid: '[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}',
+};
+
+/** Formats of numbers (OpenAPI), with their limits. */
+export const NUMBER_FORMATS: Readonly<Record<string, readonly [number, number]>> = {
+  int32: [-(2 ** 31), 2 ** 31 - 1],
+  int64: [-Infinity, Infinity],
+  float: [-Infinity, Infinity],
+  double: [-Infinity, Infinity],
 };

@@ -1,15 +1,12 @@
 """Quantises a GGUF file with llama.cpp's own quantiser, llama_model_quantize of libllama, without an importance matrix.
 
 python bench/peers/llama_quantize.py SOURCE.gguf OUT.gguf TYPE    (TYPE as cria names it: q4_0, q4_k_m, f16, ...)
-
-The libraries are those of the npm package @node-llama-cpp/linux-x64; CRIA_LLAMA_LIBRARIES names another folder.
 """
 import ctypes
-import os
-import pathlib
 import sys
 
-DEFAULT = pathlib.Path(__file__).parent / "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"
+from llama_libraries import FOLDER, load
+
 # llama.h enum llama_ftype
 FILE_TYPES = {
     "f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9,
@@ -23,19 +20,12 @@ class Params(ctypes.Structure):
     _fields_ = [("nthread", ctypes.c_int32), ("ftype", ctypes.c_int32), ("rest", ctypes.c_uint8 * 248)]
 
 
-def load(folder, stem):
-    """The library `stem`, whose name carries a version in some releases, with its symbols open to those loaded after it."""
-    path = min(folder.glob(f"{stem}*.so"), key=lambda found: len(found.name))
-    return ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
-
-
 def main():
     source, out, kind = sys.argv[1:]
-    folder = pathlib.Path(os.environ.get("CRIA_LLAMA_LIBRARIES", DEFAULT))
-    load(folder, "libggml-base")
-    ggml = load(folder, "libggml.")
-    llama = load(folder, "libllama.")
-    ggml.ggml_backend_load_all_from_path(str(folder).encode())
+    load("libggml-base")
+    ggml = load("libggml.")
+    llama = load("libllama.")
+    ggml.ggml_backend_load_all_from_path(str(FOLDER).encode())
     llama.llama_model_quantize_default_params.restype = Params
     llama.llama_model_quantize.restype = ctypes.c_uint32
     params = llama.llama_model_quantize_default_params()

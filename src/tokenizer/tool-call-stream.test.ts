@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
 import { ToolCallStream, type ReplyEvent } from './tool-call-stream.ts';
 
 type Read = { text: string; calls: { name: string; args: string; isEnded: boolean }[] };
@@ -81,6 +82,32 @@ describe('tool call stream', () => {
         assert.deepEqual(read([reply.slice(0, cut), reply.slice(cut)]), expected, `${reply} cut at ${cut}`);
       }
     }
+  });
+
+  it('reads the same however the reply is cut, whatever it is', () => {
+    const parts = [
+      '{"name": "f", "parameters": ',
+      '{"a": 1}',
+      '"parameters"',
+      '{"name": "f"',
+      '<|python_tag|>',
+      '<function=f>',
+      '</function>',
+      'f.call(x="1")',
+      ...'{ } " : , ; < | \\ ( text'.split(' '),
+      ' ',
+      '\n',
+    ];
+    const replies = fc.array(fc.constantFrom(...parts), { maxLength: 10 }).map((list) => list.join(''));
+    fc.assert(
+      fc.property(replies, fc.integer({ min: 1, max: 9 }), (reply, length) => {
+        const pieces = reply.match(new RegExp(`[^]{1,${length}}`, 'g')) ?? [];
+        assert.deepEqual(read(pieces), read([reply]));
+        assert.deepEqual(read([...reply]), read([reply]));
+        if (read([reply]).calls.length === 0) assert.equal(read([reply]).text, reply.replaceAll('<|python_tag|>', ''));
+      }),
+      { numRuns: 2000, seed: 9 },
+    );
   });
 
   it('leaves calls of tools it was not told of as text', () => {

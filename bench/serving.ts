@@ -1,7 +1,8 @@
 /**
  * What serving adds to the engine, on random weights, with the clients in a process of their own:
  *
- *   overhead  seconds a step of 1 and of 8 streams over HTTP, against the same replies taken from the engine directly, alternately
+ *   overhead  seconds a step of 1 and of 8 streams over HTTP, against the same replies taken from the engine directly, alternately; the
+ *             clients run at the lowest priority, as they would on other machines
  *   lateness  how late a 1 ms timer of the server is while 8 streams run
  *   prefix    time to the first token of a prompt of 512 tokens, seen before or not
  *   mixed     longest pause of 4 streams while prompts of 1,000 tokens arrive
@@ -42,7 +43,16 @@ function plainTokenizer({ vocabSize }: LlamaConfig): Tokenizer {
   return llama3Tokenizer(vocab, []);
 }
 
+/** One step of the engine. */
+interface Step {
+  readonly atMs: number;
+  readonly numSequences: number;
+  readonly numPromptTokens: number;
+}
+
 interface Stand {
+  /** Steps since it was last emptied. */
+  readonly steps: Step[];
   readonly model: ServedModel;
   readonly listening: Listening;
   readonly client: LineProcess;
@@ -54,7 +64,11 @@ async function stand(shape: string, weightType: WeightType): Promise<Stand> {
   const kvType = weightType === 'f32' || weightType === 'bf16' ? weightType : 'f16';
   const weights = randomModel(config, createNativeBackend(), { weightType, kvType, contextLength: CONTEXT, batch: 9 });
   const tokenizer = plainTokenizer(config);
-  const engine = new Engine(new ModelRunner(weights), tokenizer);
+  const steps: Step[] = [];
+  const engine = new Engine(new ModelRunner(weights), tokenizer, {
+    onStep: ({ numSequences, numPromptTokens }) =>
+      steps.push({ atMs: performance.now(), numSequences, numPromptTokens }),
+  });
   const model: ServedModel = {
     engine,
     model: weights,
@@ -79,6 +93,7 @@ async function stand(shape: string, weightType: WeightType): Promise<Stand> {
     fileURLToPath(new URL('serving-client.ts', import.meta.url)),
   ]);
   return {
+    steps,
     model,
     listening,
     client,
@@ -108,45 +123,41 @@ async function ask({ client, listening: { url } }: Stand, streams: readonly Clie
   return times;
 }
 
-/** Seconds a step while all streams decode: from the last first token to the first last token. */
-function secondsPerStep(times: readonly (readonly number[])[]): number {
-  const from = Math.max(...times.map((pieces) => pieces[0]!));
-  const to = Math.min(...times.map((pieces) => pieces.at(-1)!));
-  const steps = times[0]!.filter((at) => at > from && at <= to).length;
-  return (to - from) / 1000 / steps;
+/** Seconds a step while so many sequences decode and nothing else. */
+function secondsPerStep({ steps }: Stand, concurrency: number): number {
+  const alike = steps.filter((step) => step.numSequences === concurrency && step.numPromptTokens === 0);
+  return (alike.at(-1)!.atMs - alike[0]!.atMs) / 1000 / (alike.length - 1);
 }
 
 async function overHttp(at: Stand, prompts: readonly number[][]): Promise<number> {
-  const streams = prompts.map((prompt) => ({ afterMs: 0, body: bodyOf(prompt, TIMED_TOKENS) }));
-  return secondsPerStep((await ask(at, streams)).map(({ pieceMs }) => pieceMs));
+  at.steps.length = 0;
+  await ask(
+    at,
+    prompts.map((prompt) => ({ afterMs: 0, body: bodyOf(prompt, TIMED_TOKENS) })),
+  );
+  return secondsPerStep(at, prompts.length);
 }
 
-async function direct({ model: { engine } }: Stand, prompts: readonly number[][]): Promise<number> {
+async function direct(at: Stand, prompts: readonly number[][]): Promise<number> {
+  at.steps.length = 0;
   const options = { maxTokens: TIMED_TOKENS, sampling: { temperature: 0 }, stopIds: [] };
-  const replies = prompts.map((promptIds) => engine.generate({ ...options, promptIds }));
-  const times = replies.map(async (reply) => {
-    const at: number[] = [];
-    for await (const _ of reply) at.push(performance.now());
-    return at;
-  });
-  return secondsPerStep(await Promise.all(times));
+  const replies = prompts.map((promptIds) => at.model.engine.generate({ ...options, promptIds }));
+  await Promise.all(replies.map(({ result }) => result));
+  return secondsPerStep(at, prompts.length);
 }
 
 /** Alternately, so that both meet the same neighbours; compared by the median of the paired ratios and by the minima. */
 async function overhead(at: Stand, concurrency: number, rounds: number): Promise<object> {
+  const prompts = () => Array.from({ length: concurrency }, () => freshPrompt(SHORT_PROMPT, at.model));
   const seconds: { http: number; engine: number }[] = [];
-  const delay = monitorEventLoopDelay({ resolution: 1 });
   for (let round = -1; round < rounds; round++) {
-    const prompts = Array.from({ length: concurrency }, () => freshPrompt(SHORT_PROMPT, at.model));
-    const engine = await direct(at, prompts);
-    if (round >= 0) delay.enable();
-    const http = await overHttp(
-      at,
-      Array.from({ length: concurrency }, () => freshPrompt(SHORT_PROMPT, at.model)),
-    );
-    delay.disable();
-    if (round >= 0) seconds.push({ http, engine });
+    const pair = { engine: await direct(at, prompts()), http: await overHttp(at, prompts()) };
+    if (round >= 0) seconds.push(pair);
   }
+  const delay = monitorEventLoopDelay({ resolution: 1 }); // by itself, as its timer takes time from the steps
+  delay.enable();
+  await overHttp(at, prompts());
+  delay.disable();
   const [http, engine] = [Math.min(...seconds.map((one) => one.http)), Math.min(...seconds.map((one) => one.engine))];
   return {
     streams: concurrency,
@@ -154,8 +165,13 @@ async function overhead(at: Stand, concurrency: number, rounds: number): Promise
     engineTokensPerSecond: concurrency / engine,
     overheadOfMinima: http / engine - 1,
     overheadMedianOfPairs: median(seconds.map((one) => one.http / one.engine)) - 1,
-    lateMs: { p50: delay.percentile(50) / 1e6 - 1, p99: delay.percentile(99) / 1e6 - 1, max: delay.max / 1e6 - 1 },
+    lateMs: { p50: late(delay.percentile(50)), p99: late(delay.percentile(99)), max: late(delay.max) },
   };
+}
+
+/** How much later than after its millisecond a timer came, ms. */
+function late(nanoseconds: number): number {
+  return Math.max(0, nanoseconds / 1e6 - 1);
 }
 
 async function prefix(at: Stand, rounds: number): Promise<object> {

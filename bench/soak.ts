@@ -97,6 +97,8 @@ class Tally {
   readonly failures: string[] = [];
   readonly rssMib: number[] = [];
   numRequests = 0;
+  /** When this process last found that it had stood still, with the server and the clocks of both. */
+  stoodStillAt = -Infinity;
 
   count(name: string): void {
     this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
@@ -121,15 +123,31 @@ async function work(
     if (pauseMs > 0) await sleep(2 * pauseMs * uniform(random, 3 * i + 2));
     let place = uniform(random, 3 * i) * total;
     const action = ACTIONS.find(({ weight }) => (place -= weight) < 0)!;
+    const startedAt = performance.now();
     try {
       tally.count(`${action.name}: ${await action.run(client, integer(random, 3 * i + 1, 2 ** 31))}`);
     } catch (error) {
       const { message, cause } = error as Error;
-      tally.fail(`${action.name}: ${message.slice(0, 500)} ${String(cause ?? '')}`);
+      await sleep(2 * TICK_MS); // time to notice a standstill
+      if (tally.stoodStillAt >= startedAt) tally.count('ended by a limit of time after the machine had stood still');
+      else tally.fail(`${action.name}: ${message.slice(0, 500)} ${String(cause ?? '')}`);
       if (tally.failures.length > 50) return;
     }
     tally.numRequests++;
   }
+}
+
+const TICK_MS = 200;
+/** No load makes this process wait so long; only a machine that stops all processes does. */
+const STANDSTILL_MS = 5000;
+
+function watchStandstill(tally: Tally): NodeJS.Timeout {
+  let before = performance.now();
+  return setInterval(() => {
+    const now = performance.now();
+    if (now - before > STANDSTILL_MS) tally.stoodStillAt = now;
+    before = now;
+  }, TICK_MS);
 }
 
 function residentMib(pid: number): number {
@@ -203,11 +221,13 @@ async function soak(options: Options): Promise<object> {
   const served = await startServer(folder);
   const tally = new Tally();
   const client: SoakClient = clientOf(served.url, tally);
+  const standstill = watchStandstill(tally);
   const startedAt = performance.now();
   const isTimeOver = () => performance.now() - startedAt > options.minutes * 60_000;
   const isOver = () => (isTimeOver() && tally.numRequests >= options.requests) || served.process.exitCode !== null;
   const workers = Array.from({ length: options.workers }, (_, i) => work(i, isOver, client, tally, options));
   await Promise.all([...workers, watch(served, folder, options, tally, isOver)]);
+  clearInterval(standstill);
   await checkIdle(client, tally);
   const seconds = (performance.now() - startedAt) / 1000;
   await checkDrain(served, client, tally);

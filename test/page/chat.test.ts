@@ -241,6 +241,7 @@ describe('the chat in a browser', { skip: skipReason, timeout: 300_000 }, () => 
     await page.getByRole('heading', { name: 'Tokenizer' }).waitFor();
     assert.equal(await focus(), 'Tokenizer');
     await page.keyboard.press('ArrowLeft');
+    await page.getByRole('heading', { name: 'What is on your mind?' }).waitFor(); // from here on keys are listened to
     await page.keyboard.press('/');
     await page.waitForFunction('document.activeElement.id === "message"');
     await page.keyboard.type('typed');

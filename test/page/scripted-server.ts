@@ -48,8 +48,9 @@ export interface ScriptedServer {
   close(): Promise<void>;
 }
 
-/** Models that load at once do so within this; one that waits for a test does not. */
+/** How long a request waits for a model: briefly where a test wants to see the page wait, else longer than a busy machine needs. */
 const LOAD_WAIT_MS = 500;
+const PATIENT_MS = 60_000;
 
 const root = join(import.meta.dirname, '../..');
 
@@ -72,7 +73,10 @@ export async function startScriptedServer(script: Script, options: ScriptedOptio
   const configFile = join(root, 'web/vite.config.ts');
   await build({ configFile, build: { outDir: folder, emptyOutDir: true }, logLevel: 'error' });
   const tokenizer = await loadTokenizerFolder(join(root, 'test/fixtures/tokenizer/vocabulary'));
-  const settings = { apiKeys: options.keys ? apiKeys(options.keys) : null, loadWaitMs: LOAD_WAIT_MS };
+  const settings = {
+    apiKeys: options.keys ? apiKeys(options.keys) : null,
+    loadWaitMs: options.whileLoading ? LOAD_WAIT_MS : PATIENT_MS,
+  };
   const server = await createCriaServer(catalog(tokenizer, options), { pageFolder: folder, settings });
   const seen = { asked: [] as ChatBody[], left: { count: 0 } };
   const app = new Hono();

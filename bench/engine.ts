@@ -13,6 +13,7 @@ import { ModelRunner } from '../src/infer/model-runner.ts';
 import { sampleToken } from '../src/infer/sampler.ts';
 import { DEFAULT_SAMPLING } from '../src/infer/sampling-params.ts';
 import { logprobsOf } from '../src/infer/token-logprobs.ts';
+import { touchCache } from '../src/infer/touch-cache.ts';
 import { WEIGHT_TYPES } from '../src/infer/weight-type.ts';
 import { sizeConfig } from '../src/model/sizes.ts';
 import { createNativeBackend } from '../src/runtime/native.ts';
@@ -31,6 +32,7 @@ const weightType = WEIGHT_TYPES.find((type) => type === flags.weights)!;
 const config = sizeConfig(flags.size);
 const kvType = weightType === 'f32' ? 'f32' : 'f16';
 const model = randomModel(config, createNativeBackend(), { weightType, kvType, contextLength: 2048, batch: 6 });
+await touchCache(model);
 const GREEDY = { temperature: 0 };
 let numPrompts = 0;
 

@@ -128,16 +128,18 @@ async function load(
   io: CommandIo,
   onProgress: (share: number) => void,
 ): Promise<ServedModel> {
-  const [{ Engine }, { ModelRunner }, { stateBytes }] = await Promise.all([
+  const [{ Engine }, { ModelRunner }, { stateBytes }, { touchCache }] = await Promise.all([
     import('../infer/engine.ts'),
     import('../infer/model-runner.ts'),
     import('../infer/model.ts'),
+    import('../infer/touch-cache.ts'),
   ]);
   const opened = await openModel(name, flags, io);
   try {
     const tokenizer = await opened.loadTokenizer();
     const chatFormat = await opened.chatFormat(tokenizer);
     const model = await opened.load({ wantedContext: DEFAULT_CONTEXT, batch: parallel });
+    await touchCache(model);
     onProgress(1);
     const engine = new Engine(new ModelRunner(model), tokenizer, limits);
     return {

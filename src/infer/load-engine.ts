@@ -12,6 +12,7 @@ import { loadModel } from './model.ts';
 import { checkpointChatFormat, modelPath, replyStopIds, requireTokenizer } from './model-files.ts';
 import { ModelRunner } from './model-runner.ts';
 import { cachePlaces } from './packed-cache.ts';
+import { touchCache } from './touch-cache.ts';
 import type { WeightType } from './weight-type.ts';
 
 export interface LoadEngineOptions extends EngineOptions {
@@ -71,6 +72,7 @@ export async function loadEngine(model: string, options: LoadEngineOptions = {})
     };
     const hooks = { onProgress, onNotice, cachePlaces: cachePlaces(process.env) };
     const loaded = await loadModel(checkpoint, openBackend(onNotice, backend), sizes, hooks);
+    if (parallel > 1) await touchCache(loaded);
     const engine = new Engine(new ModelRunner(loaded), tokenizer, engineOptions);
     return {
       engine,

@@ -141,3 +141,19 @@ test('is the same tokenizer after writing and reading, whatever it came from', (
     assert.deepEqual(writeHfTokenizer(tokenizer), writeHfTokenizer(tokenizer));
   }
 });
+
+test('writes added tokens into the vocabulary where Hugging Face would number them otherwise', () => {
+  const smollm = readHfTokenizer({ tokenizerJson: fixture('smollm-like.json') });
+  const vocabOf = (tokenizer: Tokenizer) =>
+    (JSON.parse(writeHfTokenizer(tokenizer).tokenizerJson) as { model: { vocab: Record<string, number> } }).model.vocab;
+  const [name, id] = [...smollm.specialTokens][0]!;
+  assert.equal(id, 0);
+  assert.equal(vocabOf(smollm)[name], 0);
+  // Behind the ranks, in order: as Meta's vocabulary is published.
+  const folder = join(FIXTURES, 'vocabulary');
+  const trained = readTiktoken(
+    readFileSync(join(folder, 'tokenizer.model')),
+    fixture('vocabulary/special_tokens.json'),
+  );
+  assert.equal(vocabOf(trained)['<|begin_of_text|>'], undefined);
+});

@@ -128,5 +128,9 @@ function vocabAndMerges(
   for (let id = 0; id < vocab.size; id++) {
     if (addedNames.has(id) ? !vocab.isHidden(id) : vocab.entryLength(id) > 0) ids[spelling(id)] = id;
   }
+  // Hugging Face numbers added tokens that are not in the vocabulary one by one behind it, whatever ids the file gives them.
+  const outside = [...addedNames.keys()].filter((id) => vocab.isHidden(id)).toSorted((a, b) => a - b);
+  const firstId = Object.keys(ids).length;
+  if (outside.some((id, i) => id !== firstId + i)) for (const id of outside) ids[addedNames.get(id)!] = id;
   return { vocab: ids, merges: mergeList(model).map(([left, right]) => [spelling(left), spelling(right)]) };
 }

@@ -2,6 +2,7 @@
  * The official OpenAI client against the server, over a real socket.
  */
 import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
 import OpenAI from 'openai';
 import { zodResponseFormat } from 'openai/helpers/zod';
@@ -205,11 +206,6 @@ describe('openai client: tools', () => {
   });
 
   it('takes the answers of tools back', async () => {
-    const call = (id: string) => ({
-      id,
-      type: 'function' as const,
-      function: { name: 'weather', arguments: '{"unit":"c","days":1}' },
-    });
     const answer = await client.chat.completions.create({
       model: MODEL,
       tools,
@@ -217,18 +213,13 @@ describe('openai client: tools', () => {
       max_tokens: 5,
       messages: [
         ...messages,
-        { role: 'assistant', content: null, tool_calls: [call('a'), call('b')] },
+        { role: 'assistant', content: null, tool_calls: [weatherCall('a'), weatherCall('b')] },
         { role: 'tool', tool_call_id: 'b', content: 'rain' },
         { role: 'tool', tool_call_id: 'a', content: 'sun' },
       ],
     });
     assert.equal(answer.choices[0]!.message.tool_calls, undefined);
   });
-
-  function checkArguments(json: string): void {
-    const args = JSON.parse(json) as { unit: string; days: number };
-    assert.ok(['c', 'f'].includes(args.unit) && args.days >= 1 && args.days <= 9);
-  }
 });
 
 describe('openai client: completions, embeddings, models', () => {
@@ -269,12 +260,10 @@ describe('openai client: completions, embeddings, models', () => {
 
   it('gives the best of several', async () => {
     const request = { model: MODEL, prompt: 'the hay', max_tokens: 5, seed: 4, logprobs: 0 };
-    const mean = (choice: OpenAI.CompletionChoice) =>
-      choice.logprobs!.token_logprobs!.reduce((a, b) => a + b, 0) / choice.logprobs!.token_logprobs!.length;
     const all = await client.completions.create({ ...request, n: 4 });
     const best = await client.completions.create({ ...request, best_of: 4 });
     assert.equal(best.choices.length, 1);
-    assert.equal(mean(best.choices[0]!), Math.max(...all.choices.map(mean)));
+    assert.equal(meanLogprob(best.choices[0]!), Math.max(...all.choices.map(meanLogprob)));
   });
 
   it('gives the same embedding as floats and as base64, alone and in a list', async () => {
@@ -336,10 +325,9 @@ describe('openai client: errors, aborts, retries', () => {
   });
 
   it('comes back by itself while a model loads and when the queue is full', async () => {
-    let loaded = (): void => {};
-    const loading = new Promise<void>((resolve) => (loaded = resolve));
+    const gate = new EventEmitter();
     const other = await runServer(
-      { whileLoading: () => loading, engine: { maxNumSequences: 1 } },
+      { whileLoading: () => once(gate, 'open').then(() => {}), engine: { maxNumSequences: 1 } },
       { settings: { loadWaitMs: 0 }, registry: { maxWaiting: 0 } },
     );
     const impatient = new OpenAI({ baseURL: `${other.url}/v1`, apiKey: 'unused', maxRetries: 0 });
@@ -347,7 +335,7 @@ describe('openai client: errors, aborts, retries', () => {
     const request = { model: MODEL, messages, max_tokens: 3 };
     await assert.rejects(impatient.chat.completions.create(request), { status: 503, code: 'model_loading' });
     const answer = patient.chat.completions.create(request);
-    loaded();
+    gate.emit('open');
     assert.equal((await answer).choices.length, 1);
     const long = await impatient.chat.completions.create({
       ...request,
@@ -361,15 +349,29 @@ describe('openai client: errors, aborts, retries', () => {
     assert.equal((await second).choices.length, 1);
     await other.stop();
   });
-
-  function noStops(): Record<string, number> {
-    const { stopIds } = running.server.registry.loaded()[0]!.model;
-    return Object.fromEntries(stopIds.map((id) => [id, -100]));
-  }
 });
 
 /** Waits for a condition that another part of the process brings about. */
 async function until(condition: () => boolean): Promise<void> {
   for (let i = 0; i < 2000 && !condition(); i++) await new Promise((resolve) => setTimeout(resolve, 2));
   assert.ok(condition());
+}
+
+const weatherCall = (id: string) => ({
+  id,
+  type: 'function' as const,
+  function: { name: 'weather', arguments: '{"unit":"c","days":1}' },
+});
+
+function checkArguments(json: string): void {
+  const args = JSON.parse(json) as { unit: string; days: number };
+  assert.ok(['c', 'f'].includes(args.unit) && args.days >= 1 && args.days <= 9);
+}
+
+const meanLogprob = (choice: OpenAI.CompletionChoice) =>
+  choice.logprobs!.token_logprobs!.reduce((a, b) => a + b, 0) / choice.logprobs!.token_logprobs!.length;
+
+function noStops(): Record<string, number> {
+  const { stopIds } = running.server.registry.loaded()[0]!.model;
+  return Object.fromEntries(stopIds.map((id) => [id, -100]));
 }

@@ -21,15 +21,26 @@ before(async () => {
 });
 after(() => running.stop());
 
-describe('AI SDK', () => {
-  const provider = () =>
-    createOpenAICompatible({
-      name: 'cria',
-      baseURL: `${running.url}/v1`,
-      includeUsage: true,
-      supportsStructuredOutputs: true,
-    });
+const provider = () =>
+  createOpenAICompatible({
+    name: 'cria',
+    baseURL: `${running.url}/v1`,
+    includeUsage: true,
+    supportsStructuredOutputs: true,
+  });
 
+const model = (fields: object = {}) =>
+  new ChatOpenAI({
+    model: MODEL,
+    apiKey: 'unused',
+    configuration: { baseURL: `${running.url}/v1` },
+    maxTokens: 200,
+    maxRetries: 0,
+    modelKwargs: { seed: 6 },
+    ...fields,
+  });
+
+describe('AI SDK', () => {
   it('streams what it would give whole', async () => {
     const request = { model: provider()(MODEL), prompt: PROMPT, maxOutputTokens: 20, seed: 4 };
     const whole = await generateText(request);
@@ -77,17 +88,6 @@ describe('AI SDK', () => {
 });
 
 describe('LangChain', () => {
-  const model = (fields: object = {}) =>
-    new ChatOpenAI({
-      model: MODEL,
-      apiKey: 'unused',
-      configuration: { baseURL: `${running.url}/v1` },
-      maxTokens: 200,
-      maxRetries: 0,
-      modelKwargs: { seed: 6 },
-      ...fields,
-    });
-
   it('streams what it would give whole', async () => {
     const whole = await model({ maxTokens: 20 }).invoke([new HumanMessage(PROMPT)]);
     let text = '';

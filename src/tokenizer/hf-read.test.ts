@@ -142,10 +142,13 @@ test('is the same tokenizer after writing and reading, whatever it came from', (
   }
 });
 
+function vocabOf(tokenizer: Tokenizer): Record<string, number> {
+  const { tokenizerJson } = writeHfTokenizer(tokenizer);
+  return (JSON.parse(tokenizerJson) as { model: { vocab: Record<string, number> } }).model.vocab;
+}
+
 test('writes added tokens into the vocabulary where Hugging Face would number them otherwise', () => {
   const smollm = readHfTokenizer({ tokenizerJson: fixture('smollm-like.json') });
-  const vocabOf = (tokenizer: Tokenizer) =>
-    (JSON.parse(writeHfTokenizer(tokenizer).tokenizerJson) as { model: { vocab: Record<string, number> } }).model.vocab;
   const [name, id] = [...smollm.specialTokens][0]!;
   assert.equal(id, 0);
   assert.equal(vocabOf(smollm)[name], 0);

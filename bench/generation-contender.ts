@@ -3,12 +3,12 @@
  * the lines of peers/llama-contender.ts.
  */
 import { measureGeneration } from '../src/cli/measure-generation.ts';
+import { openCheckpoint } from '../src/formats/open-checkpoint.ts';
+import { decodeBytes } from '../src/infer/decode-bytes.ts';
 import { kvStateNames, type KvType, numBlocksFor } from '../src/infer/kv-cache.ts';
-import { type InferenceModel, randomModel } from '../src/infer/model.ts';
+import { type InferenceModel, loadModel } from '../src/infer/model.ts';
 import { ModelRunner } from '../src/infer/model-runner.ts';
 import { mostLikely } from '../src/infer/sampler.ts';
-import type { WeightType } from '../src/infer/weight-type.ts';
-import { sizeConfig } from '../src/model/sizes.ts';
 import { createNativeBackend, renderProfile } from '../src/runtime/native.ts';
 import { numValues } from '../src/tensor/dtype.ts';
 import { fillNormal, randomStream } from '../src/util/rng.ts';
@@ -17,22 +17,19 @@ import { serveLines } from './serve-lines.ts';
 import { BATCH, DEEP_TOKENS, PREFILL_TOKENS, SHORT_PROMPT, TIMED_TOKENS } from './workloads.ts';
 
 export interface OwnSettings {
-  readonly size: string;
-  readonly weightType: WeightType;
+  /** The GGUF file that the peer runs too. */
+  readonly modelPath: string;
   readonly kvType: KvType;
   readonly threads: number;
   readonly isa?: string;
 }
 
-const { size, weightType, kvType, ...options } = JSON.parse(process.argv[2]!) as OwnSettings;
+const { modelPath, kvType, ...options } = JSON.parse(process.argv[2]!) as OwnSettings;
 const backend = createNativeBackend(options);
-const config = sizeConfig(size);
-const model = randomModel(config, backend, {
-  weightType,
-  kvType,
-  contextLength: Math.min(config.maxSeqLen, DEEP_TOKENS + 64),
-  batch: 2,
-});
+const checkpoint = await openCheckpoint(modelPath);
+const contextLength = Math.min(checkpoint.config.maxSeqLen, DEEP_TOKENS + 64);
+const model = await loadModel(checkpoint, backend, { weightType: 'stored', kvType, contextLength, batch: 2 });
+await checkpoint.close();
 const GENERATED = { genTokens: TIMED_TOKENS + 2, promptTokens: SHORT_PROMPT };
 let deepRunner: ModelRunner | null = null;
 
@@ -69,8 +66,14 @@ async function decode(concurrency: number): Promise<Sample> {
   return { seconds: 1 / decodeTps };
 }
 
+/** Bytes of a step, on average over the steps timed. */
+function bytesBehind(numTokens: number): number {
+  return decodeBytes(model, [numTokens + TIMED_TOKENS / 2]);
+}
+
 await serveLines({
   about: () => ({ systemInfo: `${backend.isa}, ${backend.threads} threads` }),
+  bytes: () => ({ decode: bytesBehind(SHORT_PROMPT), deep: bytesBehind(DEEP_TOKENS) }),
   decode: () => decode(1),
   prefill: async () => {
     const { prefillTps } = await measureGeneration(model, {

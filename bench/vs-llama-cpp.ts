@@ -1,5 +1,5 @@
 /**
- * Our engine against llama.cpp (node-llama-cpp), same shape, same number of bits, keys and values in f16 on both sides, in turn.
+ * Our engine against llama.cpp (node-llama-cpp): the same GGUF file of random weights, keys and values in f16 on both sides, in turn.
  * Needs the peers (bench/peers/README.md).
  *
  *   npx tsx bench/vs-llama-cpp.ts [--size llama3.2-1b] [--bits 4|8] [--parts decode,prefill,deep,batch] [--rounds N] [--threads N]
@@ -13,10 +13,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { decodeBytes } from '../src/infer/decode-bytes.ts';
 import { KV_TYPES, type KvType } from '../src/infer/kv-cache.ts';
-import { weightStates } from '../src/infer/weight-states.ts';
-import { sizeConfig } from '../src/model/sizes.ts';
 import { UsageError } from '../src/util/errors.ts';
 import type { OwnSettings } from './generation-contender.ts';
 import { interleave, report, type Sample, speedRatio, type Timing } from './interleave.ts';
@@ -25,7 +22,7 @@ import { machine, renderMachine } from './machine.ts';
 import { copyUpToAvx2 } from './peers/llama-copy.ts';
 import type { LlamaSettings } from './peers/llama-contender.ts';
 import { peerScript, peersPython } from './peers/python.ts';
-import { DEEP_TOKENS, PREFILL_TOKENS, SHORT_PROMPT, TIMED_TOKENS } from './workloads.ts';
+import { PREFILL_TOKENS } from './workloads.ts';
 
 const PARTS = ['decode', 'prefill', 'deep', 'batch'] as const;
 type Part = (typeof PARTS)[number];
@@ -56,29 +53,25 @@ function start(name: string, script: string, settings: OwnSettings | LlamaSettin
   return new LineProcess(name, process.execPath, ['--import', 'tsx', file, JSON.stringify(settings)]);
 }
 
-function startPeer({ size, bits, threads, avx2 }: Options, folder: string): LineProcess {
+/** The file that both run; made if it is not in the folder. */
+function modelFile({ size, bits }: Options, folder: string): string {
   const modelPath = path.join(folder, `${size}-q${bits}_0.gguf`);
   if (!existsSync(modelPath)) {
     const args = [peerScript('write_gguf.py'), modelPath, '--size', size, '--type', `q${bits}_0`];
     execFileSync(peersPython(), args, { stdio: ['ignore', 'ignore', 'inherit'] });
   }
+  return modelPath;
+}
+
+function startPeer({ threads, avx2 }: Options, modelPath: string, folder: string): LineProcess {
   const settings: LlamaSettings = { modelPath, threads };
   const copied = avx2 ? { packageFolder: copyUpToAvx2(path.join(folder, 'avx2')) } : {};
   return start('llama.cpp', 'peers/llama-contender.ts', { ...settings, ...copied });
 }
 
-function startOwn({ size, bits, kvType, threads, avx2 }: Options): LineProcess {
-  const settings: OwnSettings = { size, weightType: `q${bits}`, kvType, threads };
+function startOwn({ kvType, threads, avx2 }: Options, modelPath: string): LineProcess {
+  const settings: OwnSettings = { modelPath, kvType, threads };
   return start('cria', 'generation-contender.ts', { ...settings, ...(avx2 ? { isa: 'avx2' } : {}) });
-}
-
-function bytesPerToken({ size, bits, kvType }: Options, part: Part): number {
-  const context = part === 'deep' ? DEEP_TOKENS : SHORT_PROMPT;
-  const config = sizeConfig(size);
-  const weightForm = `q${bits}` as const;
-  const weights = { weightForm, weightTypes: weightStates(config, weightForm), precision: 'f32' } as const;
-  const model = { config, ...weights, kvType, contextLength: context, numBlocks: 0 };
-  return decodeBytes(model, [context + TIMED_TOKENS / 2]);
 }
 
 async function comparePart(part: Part, own: LineProcess, peer: LineProcess, options: Options): Promise<Row> {
@@ -88,16 +81,17 @@ async function comparePart(part: Part, own: LineProcess, peer: LineProcess, opti
     { name: 'read', measure: () => own.ask<Sample>('bandwidth') },
   ];
   const [ours, theirs, read] = await interleave(contenders, { rounds: options.rounds, pauseMs: 50 });
-  const bytes = bytesPerToken(options, part);
-  const share = (bytes * read!.medianSeconds) / ours!.medianSeconds;
-  return { part, ours: ours!, peer: theirs!, shareOfBandwidth: part === 'decode' || part === 'deep' ? share : null };
+  const bytes = (await own.ask<Partial<Record<Part, number>>>('bytes'))[part];
+  const share = bytes === undefined ? null : (bytes * read!.medianSeconds) / ours!.medianSeconds;
+  return { part, ours: ours!, peer: theirs!, shareOfBandwidth: share };
 }
 
 async function compareAll(
   options: Options,
   folder: string,
 ): Promise<{ rows: Row[]; about: string[]; peaks: number[] }> {
-  const sides = [startOwn(options), startPeer(options, folder)] as const;
+  const modelPath = modelFile(options, folder);
+  const sides = [startOwn(options, modelPath), startPeer(options, modelPath, folder)] as const;
   try {
     const about = [];
     for (const side of sides) about.push((await side.ask<{ systemInfo: string }>('about')).systemInfo.trim());

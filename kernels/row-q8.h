@@ -7,7 +7,7 @@
 
 namespace cria::CRIA_ISA {
 
-constexpr int64_t row_block = 32, row_block_bytes = 34;  // as rowBytes in src/tensor/dtype.ts
+constexpr int row_block = 32, row_block_bytes = 34;  // as rowBytes in src/tensor/dtype.ts
 
 // A byte of such a row; its scale stands before the block.
 struct q8 { int8_t bits; };
@@ -20,13 +20,23 @@ CRIA_INLINE float q8_scale(const char* block) {
   return to_float(scale);
 }
 
+// VL signed bytes as integers.
+CRIA_INLINE vi load_bytes(const char* p) {
+#if defined(__AVX512F__)
+  return (vi)_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif defined(__AVX2__)
+  return (vi)_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#else
+  const auto* bytes = reinterpret_cast<const int8_t*>(p);
+  return vi{bytes[0], bytes[1], bytes[2], bytes[3]};
+#endif
+}
+
 // VL values of a row from `column` on, all in one block.
 CRIA_INLINE vf load_q8(const char* row, int64_t column) {
-  typedef int8_t bytes __attribute__((vector_size(VL)));
-  const char* block = row + column / row_block * row_block_bytes;
-  bytes x;
-  memcpy(&x, block + 2 + column % row_block, sizeof x);
-  return __builtin_convertvector(__builtin_convertvector(x, vi), vf) * splat(q8_scale(block));
+  const uint64_t at = static_cast<uint64_t>(column);  // divided by shifting
+  const char* block = row + at / row_block * row_block_bytes;
+  return __builtin_convertvector(load_bytes(block + 2 + at % row_block), vf) * splat(q8_scale(block));
 }
 
 // Columns [first, first + count) of a row.
@@ -44,7 +54,7 @@ template <class T> void pack_q8(const T* x, int64_t columns, char* row) {
   const vf magic = splat(12582912.0f);  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
   for (int64_t begin = 0; begin < columns; begin += row_block, row += row_block_bytes) {
     float values[row_block] = {};
-    for_vectors(0, std::min(row_block, columns - begin), [&](int64_t i, auto lanes) { store(values + i, load(x + begin + i, lanes), lanes); });
+    for_vectors(0, std::min<int64_t>(row_block, columns - begin), [&](int64_t i, auto lanes) { store(values + i, load(x + begin + i, lanes), lanes); });
     vf largest = zero();
     for (int64_t i = 0; i < row_block; i += VL) largest = max(largest, from_bits(bits(load(values + i)) & 0x7fffffff));
     const f16 scale = from_float<f16>(max_of(largest) / 127.0f);

@@ -1,18 +1,17 @@
 /**
  * llama.cpp's perplexity of given tokens, in llama-perplexity's convention: `node --import tsx llama-perplexity.ts MODEL.gguf IDS WINDOW THREADS`,
- * where IDS is a file of int32 token ids that fill whole windows; prints {"nll","tokens"}. Logits are llama.cpp's own, f32, with an f16 cache.
+ * where IDS is a file of int32 token ids that fill whole windows; prints {"nll","tokens"}. Its cache is f16.
  */
 import { readFileSync } from 'node:fs';
 import { loadPeer } from './load-peer.ts';
 
 interface Next {
-  readonly next: { readonly logits: ReadonlyMap<number, number>; readonly totalLogitWeight: number };
+  readonly next: { readonly probabilities: ReadonlyMap<number, number> };
 }
 
 interface Item {
   readonly generateNext: {
-    readonly logits: { readonly filter: { readonly tokens: readonly number[]; readonly includeMax: true } };
-    readonly totalLogitWeight: true;
+    readonly probabilities: true;
     readonly options: { readonly temperature: 1; readonly topK: 0; readonly topP: 1; readonly minP: 0 };
   };
 }
@@ -44,27 +43,25 @@ const model = await llama.loadModel({ modelPath });
 const context = await model.createContext({ contextSize: windowTokens, batchSize: windowTokens, threads });
 const sequence = context.getSequence();
 
-/** Asks for the logit of the token that follows, the largest one, and the sum of e^(logit - largest). */
-function scored(id: number, following: number): [number, Item] {
-  const filter = { tokens: [following], includeMax: true } as const;
-  const options = { temperature: 1, topK: 0, topP: 1, minP: 0 } as const;
-  return [id, { generateNext: { logits: { filter }, totalLogitWeight: true, options } }];
+/** Asks for the probabilities of the token that follows; filters and sums of logits do not tell what all of them do. */
+function scored(id: number): [number, Item] {
+  return [id, { generateNext: { probabilities: true, options: { temperature: 1, topK: 0, topP: 1, minP: 0 } } }];
 }
 
+const STEP_TOKENS = 16; // each gives a map of the whole vocabulary
 let nll = 0;
 let tokens = 0;
 for (let start = 0; start + windowTokens <= ids.length; start += windowTokens) {
   const window = Array.from(ids.subarray(start, start + windowTokens));
-  const isScored = (i: number) => i >= Math.floor(windowTokens / 2) && i < windowTokens - 1;
+  const half = Math.floor(windowTokens / 2);
   await sequence.clearHistory();
-  const results = await sequence.controlledEvaluate(
-    window.slice(0, -1).map((id, i) => (isScored(i) ? scored(id, window[i + 1]!) : id)),
-  );
-  for (const [i, result] of results.entries()) {
-    if (!result) continue;
-    const { logits, totalLogitWeight } = result.next;
-    nll += Math.max(...logits.values()) + Math.log(totalLogitWeight) - logits.get(window[i + 1]!)!;
-    tokens++;
+  await sequence.controlledEvaluate(window.slice(0, half));
+  for (let first = half; first < windowTokens - 1; first += STEP_TOKENS) {
+    const step = window.slice(first, Math.min(first + STEP_TOKENS, windowTokens - 1));
+    for (const [i, result] of (await sequence.controlledEvaluate(step.map(scored))).entries()) {
+      nll -= Math.log(result!.next.probabilities.get(window[first + i + 1]!)!);
+      tokens++;
+    }
   }
 }
 console.log(JSON.stringify({ nll: nll / tokens, tokens }));

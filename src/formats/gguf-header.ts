@@ -165,7 +165,9 @@ function readArray(cursor: Cursor, depth: number): GgufValue & { type: 'array' }
   );
   const count = readCount(cursor, limit, `array elements of ${elementType}`);
   cursor.arrayElements += count;
-  if (cursor.position + count * MIN_BYTES[elementType] > cursor.bytes.length) throw new NeedMoreBytes();
+  const end = cursor.position + count * MIN_BYTES[elementType]; // at least
+  if (end > cursor.fileSize) fail(cursor, `${count} elements of ${elementType} reach past the end of the file`);
+  if (end > cursor.bytes.length) throw new NeedMoreBytes();
   const value: (Scalar | GgufArray)[] = [];
   if (elementType === 'array') for (let i = 0; i < count; i++) value.push(readArray(cursor, depth + 1).value);
   else {

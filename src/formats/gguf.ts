@@ -3,7 +3,7 @@
  * Knows nothing about models. Source: ggml docs/gguf.md; split files: llama.cpp tools/gguf-split.
  */
 import { basename, dirname, join } from 'node:path';
-import { FormatError } from '../util/errors.ts';
+import { FormatError, invariant } from '../util/errors.ts';
 import { FileReader } from './file-reader.ts';
 import { NeedMoreBytes, parseGgufHeader, type GgufHeader, type GgufValue } from './gguf-header.ts';
 import { renamedSource, type RenamedTensor } from './renamed-source.ts';
@@ -100,6 +100,7 @@ async function readHeader(reader: FileReader): Promise<GgufHeader> {
       return parseGgufHeader(Buffer.from(bytes.buffer), reader.size, reader.path);
     } catch (error) {
       if (!(error instanceof NeedMoreBytes)) throw error;
+      invariant(bytes.length < reader.size, 'internal: the header wants more bytes than the file has');
       if (bytes.length === MAX_HEADER_BYTES) {
         throw new FormatError(`${reader.path}: its header is larger than ${MAX_HEADER_BYTES} bytes`, { cause: error });
       }

@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util';
 import { Engine } from '../src/infer/engine.ts';
 import { ModelRunner } from '../src/infer/model-runner.ts';
 import { randomModel, stateBytes } from '../src/infer/model.ts';
+import { touchCache } from '../src/infer/touch-cache.ts';
 import type { WeightType } from '../src/infer/weight-type.ts';
 import type { LlamaConfig } from '../src/model/config.ts';
 import { sizeConfig } from '../src/model/sizes.ts';
@@ -63,6 +64,7 @@ async function stand(shape: string, weightType: WeightType): Promise<Stand> {
   const config = { ...sizeConfig(shape), maxSeqLen: CONTEXT };
   const kvType = weightType === 'f32' || weightType === 'bf16' ? weightType : 'f16';
   const weights = randomModel(config, createNativeBackend(), { weightType, kvType, contextLength: CONTEXT, batch: 9 });
+  await touchCache(weights);
   const tokenizer = plainTokenizer(config);
   const steps: Step[] = [];
   const engine = new Engine(new ModelRunner(weights), tokenizer, {

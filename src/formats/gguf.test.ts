@@ -105,7 +105,7 @@ describe('openGguf', () => {
       [key(u32(8), u64(two60)), /bytes of text/],
       [key(u32(9), u32(4), u64(two60)), /array elements/],
       [key(u32(9), u32(8), u64(1000)), /array elements of string/],
-      [key(u32(9), u32(4), u64(2), Buffer.alloc(4)), /2 elements of uint32 reach past the end/],
+      [key(u32(9), u32(4), u64(5), Buffer.alloc(15)), /5 elements of uint32 reach past the end/],
       [key(u32(7), Buffer.of(2)), /boolean is 2/],
       [
         key(u32(9), ...Array.from({ length: 5 }, () => Buffer.concat([u32(9), u64(1)])), Buffer.alloc(64)),

@@ -9,6 +9,9 @@
 #include "pool.h"
 
 namespace cria {
+
+extern const char* const sources_hash;  // sources.cpp
+
 namespace {
 
 constexpr napi_type_tag team_tag = {0x637269615f746561, 0x6d00000000000001};
@@ -59,6 +62,13 @@ napi_value string_list(napi_env env, const std::vector<const char*>& names) {
     napi_set_element(env, list, static_cast<uint32_t>(i), name);
   }
   return list;
+}
+
+// () -> the hash of the sources that all this was built from
+napi_value hash_of_sources(napi_env env, napi_callback_info) {
+  napi_value hash;
+  napi_create_string_utf8(env, sources_hash, NAPI_AUTO_LENGTH, &hash);
+  return hash;
 }
 
 // () -> names of the instruction sets, the slowest first
@@ -294,7 +304,7 @@ napi_value init(napi_env env, napi_value exports) {
       CRIA_EXPORT("run", run_program),                   CRIA_EXPORT("profile", profile),
       CRIA_EXPORT("pack", convert<true>),                CRIA_EXPORT("unpack", convert<false>),
       CRIA_EXPORT("repack", repack),                     CRIA_EXPORT("probe", probe),
-      CRIA_EXPORT("map", map),
+      CRIA_EXPORT("map", map),                           CRIA_EXPORT("sourcesHash", hash_of_sources),
   };
   napi_define_properties(env, exports, sizeof(properties) / sizeof(properties[0]), properties);
   return exports;

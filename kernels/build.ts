@@ -10,7 +10,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, s
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
+import { hashOfSources } from '../src/runtime/native-addon.ts';
 
 const KERNELS = import.meta.dirname;
 const DIST = path.join(KERNELS, 'dist');
@@ -21,7 +23,7 @@ const STALE_AFTER_MS = 3_600_000;
 const LOCK_POLL_MS = 200;
 
 /** Compiled once; every other .cpp file is a kernel file and compiled per instruction set. */
-const COMMON_SOURCES = ['binding.cpp', 'cpu.cpp', 'memory.cpp', 'pool.cpp', 'program.cpp'];
+const COMMON_SOURCES = ['binding.cpp', 'cpu.cpp', 'memory.cpp', 'pool.cpp', 'program.cpp', 'sources.cpp'];
 
 /** Compiler flags of each instruction set, by processor. */
 const ISA_FLAGS: Record<string, Record<string, readonly string[]>> = {
@@ -76,7 +78,12 @@ function listUnits(compilerVersion: string): Unit[] {
     const key = hash([compilerVersion, ...flags, textWithHeaders(source)]);
     return { source, object: path.join(OBJECTS, `${path.parse(source).name}-${variant}-${key}.o`), flags };
   };
-  const units = COMMON_SOURCES.map((source) => unit(source, 'common', [...SHARED_FLAGS, '-O2', `-I${nodeHeaders}`]));
+  const sourcesHash = hashOfSources(pathToFileURL(`${KERNELS}/`));
+  const commonFlags = [...SHARED_FLAGS, '-O2', `-I${nodeHeaders}`];
+  const units = COMMON_SOURCES.map((source) => {
+    const extra = source === 'sources.cpp' ? [`-DCRIA_SOURCES_HASH="${sourcesHash}"`] : [];
+    return unit(source, 'common', [...commonFlags, ...extra]);
+  });
   for (const [isa, isaFlags] of Object.entries(ISA_FLAGS[process.arch] ?? ISA_FLAGS['other']!)) {
     for (const source of files.filter((file) => file.endsWith('.cpp') && !COMMON_SOURCES.includes(file)))
       units.push(unit(source, isa, [...SHARED_FLAGS, ...KERNEL_FLAGS, ...isaFlags, `-DCRIA_ISA=${isa}`]));

@@ -3,7 +3,8 @@
  */
 import type { LlamaConfig } from '../model/config.ts';
 import type { Backend } from '../runtime/backend.ts';
-import { createNativeBackend, nativeUnavailableReason } from '../runtime/native.ts';
+import { createNativeBackend } from '../runtime/native.ts';
+import { nativeUnavailableReason } from '../runtime/native-addon.ts';
 import { createReferenceBackend } from '../runtime/reference.ts';
 import { numValues } from '../tensor/dtype.ts';
 import { fillNormal, randomStream } from '../util/rng.ts';

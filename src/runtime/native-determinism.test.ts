@@ -12,7 +12,8 @@ import type { AttentionAttrs, OpName, Precision } from '../tensor/operators.ts';
 import { linear, matmul, swiglu, tokenLogProbs } from '../tensor/ops.ts';
 import { integer, permutation, randomStream } from '../util/rng.ts';
 import type { Backend } from './backend.ts';
-import { createNativeBackend, nativeUnavailableReason, supportedIsas } from './native.ts';
+import { createNativeBackend, supportedIsas } from './native.ts';
+import { nativeUnavailableReason } from './native-addon.ts';
 
 const skip = nativeUnavailableReason() ?? false;
 const isas = skip ? [] : supportedIsas();

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { nativeUnavailableReason } from './native.ts';
+import { nativeUnavailableReason } from './native-addon.ts';
 
 const LONGEST_DELAY_MS = 10;
 /** A shared machine may take the processor away from anyone for longer; then even an idle process has late timers, and a try tells nothing. */

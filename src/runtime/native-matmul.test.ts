@@ -10,7 +10,8 @@ import type { FloatType, Precision } from '../tensor/operators.ts';
 import { matmul } from '../tensor/ops.ts';
 import { bf16ToF32, f32ToBf16 } from '../util/bfloat16.ts';
 import type { Backend, Values } from './backend.ts';
-import { createNativeBackend, nativeUnavailableReason, supportedIsas } from './native.ts';
+import { createNativeBackend, supportedIsas } from './native.ts';
+import { nativeUnavailableReason } from './native-addon.ts';
 
 interface Product {
   readonly size: readonly [rows: number, columns: number, depth: number];

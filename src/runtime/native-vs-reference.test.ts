@@ -9,7 +9,8 @@ import type { OpName } from '../tensor/operators.ts';
 import { cast, div, exp, greaterEqual, log, maximum, minimum, sigmoid, softplus, sqrt, swiglu } from '../tensor/ops.ts';
 import { ShapeError } from '../util/errors.ts';
 import type { Values } from './backend.ts';
-import { createNativeBackend, nativeUnavailableReason, supportedIsas } from './native.ts';
+import { createNativeBackend, supportedIsas } from './native.ts';
+import { nativeUnavailableReason } from './native-addon.ts';
 import { createReferenceBackend } from './reference.ts';
 
 /** Sizes around the widths of vectors, panels and tiles, and batches without tokens. */

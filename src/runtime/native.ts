@@ -2,94 +2,21 @@
  * The native backend: plans run by the C++ kernels of kernels/, on threads of their own. All executables of a backend share one arena;
  * runs take turns in it. Knows the addon and how memory crosses its border, nothing about models.
  */
-import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { byteLength, type DType, isPanel, isQuantised, numValues, PANEL_ROWS, type Shape } from '../tensor/dtype.ts';
 import type { Node } from '../tensor/graph.ts';
 import { CapacityError, ConfigError, invariant, ShapeError } from '../util/errors.ts';
+import { type Addon, type Handle, requireAddon } from './native-addon.ts';
 import type { Backend, BlockFormat, Executable, Storage, Values } from './backend.ts';
 import { DTYPES, encodeProgram, OPERATORS, workspaceBytesOf } from './native-lowering.ts';
 import type { Operand, Plan } from './plan.ts';
 
-/** Opaque to JavaScript. */
-type Handle = object;
-
-/** Rows of f32 to or from a storage type, at a byte offset of a buffer. */
-type Convert = (
-  ...args: [
-    team: Handle,
-    values: Float32Array,
-    ArrayBuffer,
-    byteOffset: number,
-    dtype: number,
-    rows: number,
-    columns: number,
-  ]
-) => void;
-
 /** In the order of SourceBlocks in kernels/quantised-pack.h. */
 const BLOCK_FORMATS: readonly BlockFormat[] = ['Q4_0', 'Q4_1', 'Q5_0', 'Q8_0', 'Q4_K'];
-
-/** What kernels/binding.cpp exports. */
-interface Addon {
-  supportedIsas(): string[];
-  operators(): string[];
-  allocate(bytes: number): ArrayBuffer | null;
-  release(buffer: ArrayBuffer): void;
-  createTeam(isa: string, threads: number): Handle;
-  load(team: Handle, words: Float64Array): Handle;
-  run(program: Handle, buffers: readonly ArrayBuffer[]): Promise<void>;
-  profile(team: Handle): Float64Array;
-  pack: Convert;
-  unpack: Convert;
-  repack(
-    ...args: [
-      team: Handle,
-      format: number,
-      blocks: Uint8Array,
-      firstRow: number,
-      numRows: number,
-      ArrayBuffer,
-      dtype: number,
-      rows: number,
-      columns: number,
-    ]
-  ): void;
-  map(file: number, byteOffset: number, bytes: number): ArrayBuffer | null;
-  probe(team: Handle, name: string, bytes: number): Promise<number>;
-}
-
-const ADDON_PATH = '../../kernels/dist/cria.node';
-const BUILD_HINT = 'run: npx tsx kernels/build.ts --strict';
-
-let loaded: { addon: Addon } | { reason: string } | null = null;
-
-function loadAddon(): { addon: Addon } | { reason: string } {
-  try {
-    const addon = createRequire(import.meta.url)(ADDON_PATH) as Addon;
-    if (String(addon.operators()) === String(OPERATORS)) return { addon };
-    return { reason: `the native kernels are of another version of cria; ${BUILD_HINT}` };
-  } catch (error) {
-    const cause = (error as Error).message.split('\n')[0];
-    return { reason: `the native kernels could not be loaded (${cause}); ${BUILD_HINT}` };
-  }
-}
-
-/** Null when the native backend can be used; otherwise one sentence that says why not and what to do. */
-export function nativeUnavailableReason(): string | null {
-  loaded ??= loadAddon();
-  return 'reason' in loaded ? loaded.reason : null;
-}
 
 /** The instruction sets that this build and this processor share, the slowest first. */
 export function supportedIsas(): string[] {
   return requireAddon().supportedIsas();
-}
-
-function requireAddon(): Addon {
-  loaded ??= loadAddon();
-  if ('reason' in loaded) throw new ConfigError(`native backend: ${loaded.reason}`);
-  return loaded.addon;
 }
 
 export interface NativeOptions {

@@ -3,7 +3,8 @@
  */
 import { ConfigError } from '../util/errors.ts';
 import type { Backend } from './backend.ts';
-import { createNativeBackend, nativeUnavailableReason } from './native.ts';
+import { createNativeBackend } from './native.ts';
+import { nativeUnavailableReason } from './native-addon.ts';
 import { createReferenceBackend } from './reference.ts';
 
 export const BACKEND_NAMES = ['native', 'reference'] as const;

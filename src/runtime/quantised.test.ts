@@ -6,7 +6,8 @@ import { gather, linear } from '../tensor/ops.ts';
 import { fillNormal, randomStream } from '../util/rng.ts';
 import type { Backend, Values } from './backend.ts';
 import { compile } from './compile.ts';
-import { createNativeBackend, nativeUnavailableReason, supportedIsas } from './native.ts';
+import { createNativeBackend, supportedIsas } from './native.ts';
+import { nativeUnavailableReason } from './native-addon.ts';
 import { createReferenceBackend } from './reference.ts';
 
 /** Types that rows of f32 can be written to, and the largest error of a value as a share of its block's largest magnitude. */

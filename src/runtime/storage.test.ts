@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { byteLength, type DType, PANEL_ROWS, quantisedDTypes } from '../tensor/dtype.ts';
 import { fillNormal, randomStream } from '../util/rng.ts';
-import { createNativeBackend, nativeUnavailableReason } from './native.ts';
+import { createNativeBackend } from './native.ts';
+import { nativeUnavailableReason } from './native-addon.ts';
 import { createReferenceBackend } from './reference.ts';
 
 const WRITTEN: readonly DType[] = ['f32', 'bf16', 'f16', 'panel_f32', 'panel_bf16', 'panel_q8', 'panel_q4'];

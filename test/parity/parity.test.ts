@@ -6,7 +6,8 @@ import { describe, it } from 'node:test';
 import { llamaWeightShapes } from '../../src/model/config.ts';
 import type { Backend } from '../../src/runtime/backend.ts';
 import { compile } from '../../src/runtime/compile.ts';
-import { createNativeBackend, nativeUnavailableReason, supportedIsas } from '../../src/runtime/native.ts';
+import { createNativeBackend, supportedIsas } from '../../src/runtime/native.ts';
+import { nativeUnavailableReason } from '../../src/runtime/native-addon.ts';
 import { createReferenceBackend } from '../../src/runtime/reference.ts';
 import { hashGraph } from '../../src/tensor/print.ts';
 import {

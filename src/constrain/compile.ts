@@ -11,6 +11,7 @@ import type { WhiteSpace } from './json-text.ts';
 import { literals } from './literals.ts';
 import { regexExpression } from './regex.ts';
 import type { ConstraintVocabulary } from './vocabulary.ts';
+import { runAtOnce, type Sliced } from '../util/slices.ts';
 
 export type JsonOptions = {
   /** Default 'limited'. */
@@ -38,10 +39,16 @@ export function jsonConstraint(vocabulary: ConstraintVocabulary, options: JsonOp
 
 /** Works out what all JSON constraints of a vocabulary share, so that no reply waits for it; takes about a tenth of a second. */
 export function prepareJson(vocabulary: ConstraintVocabulary): void {
+  runAtOnce(jsonPreparation(vocabulary));
+}
+
+/** The same in slices. */
+export function* jsonPreparation(vocabulary: ConstraintVocabulary): Sliced<void> {
   const state = jsonConstraint(vocabulary).start();
   for (const byte of new TextEncoder().encode('{"a": ["b", -1.5e3, {\n  "c": true}, 7')) {
     state.allowed();
     state.advanceByte(byte);
+    yield;
   }
 }
 

@@ -2,12 +2,13 @@
  * The tokens of a vocabulary as constraints see them, and what is worked out about them: made once per tokenizer, shared by all requests.
  */
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { runAtOnce, type Sliced } from '../util/slices.ts';
 import { ExpressionTable } from './expression.ts';
 import type { GrammarConstraint } from './grammar-constraint.ts';
 import { JsonText, type WhiteSpace } from './json-text.ts';
 import { Matcher } from './matcher.ts';
 import { TokenMasks } from './token-masks.ts';
-import { tokenTrie } from './token-trie.ts';
+import { tokenTrie, type TokenTrie } from './token-trie.ts';
 
 /** What constraints need of a tokenizer. */
 export type ConstrainedTokenizer = Pick<Tokenizer, 'vocabSize' | 'stopIds' | 'tokenBytes' | 'isSpecial'>;
@@ -15,6 +16,16 @@ export type ConstrainedTokenizer = Pick<Tokenizer, 'vocabSize' | 'stopIds' | 'to
 /** Compiled constraints that are kept, and their sources' length altogether in UTF-16 units. */
 const MAX_COMPILED = 256;
 const MAX_COMPILED_SOURCES = 4_000_000;
+/** Tokens between two yields. */
+const IDS_PER_SLICE = 1024;
+
+/** A vocabulary's tokens by kind, and those that are text as a trie. */
+type SortedVocabulary = {
+  trie: TokenTrie;
+  textIds: Uint8Array;
+  anyToken: Uint32Array;
+  specials: Uint32Array;
+};
 
 /** Tokens by their bytes; special tokens and those that end a reply are none of them. */
 export class ConstraintVocabulary {
@@ -32,26 +43,19 @@ export class ConstraintVocabulary {
   readonly #compiled = new Map<string, GrammarConstraint>();
   #compiledSources = 0;
 
-  /** Takes about a quarter of a second for 128,000 tokens. */
-  constructor(tokenizer: ConstrainedTokenizer) {
+  /** Takes about a quarter of a second for 128,000 tokens, unless they were sorted before. */
+  constructor(tokenizer: ConstrainedTokenizer, sorted: SortedVocabulary = runAtOnce(sortVocabulary(tokenizer))) {
     this.numIds = tokenizer.vocabSize;
     this.#tokenizer = tokenizer;
-    this.#textIds = new Uint8Array(this.numIds);
-    this.anyToken = new Uint32Array(Math.ceil(this.numIds / 32));
-    this.#specials = new Uint32Array(this.anyToken.length);
-    const entries: [number, Uint8Array][] = [];
-    for (let id = 0; id < this.numIds; id++) {
-      const bytes = tokenizer.tokenBytes(id);
-      if (bytes.length === 0 || tokenizer.stopIds.includes(id)) continue;
-      this.anyToken[id >>> 5]! |= 1 << (id & 31);
-      if (tokenizer.isSpecial(id)) {
-        this.#specials[id >>> 5]! |= 1 << (id & 31);
-        continue;
-      }
-      entries.push([id, bytes]);
-      this.#textIds[id] = 1;
-    }
-    this.masks = new TokenMasks(this.expressions, this.matcher, tokenTrie(entries), this.numIds);
+    this.#textIds = sorted.textIds;
+    this.anyToken = sorted.anyToken;
+    this.#specials = sorted.specials;
+    this.masks = new TokenMasks(this.expressions, this.matcher, sorted.trie, this.numIds);
+  }
+
+  /** The same in slices, for programs that have other things to do meanwhile. */
+  static *made(tokenizer: ConstrainedTokenizer): Sliced<ConstraintVocabulary> {
+    return new ConstraintVocabulary(tokenizer, yield* sortVocabulary(tokenizer));
   }
 
   /** Whether a token is text, rather than a special one. */
@@ -104,4 +108,26 @@ export class ConstraintVocabulary {
   trim(): void {
     if (this.matcher.trim()) this.masks.clear();
   }
+}
+
+function* sortVocabulary(tokenizer: ConstrainedTokenizer): Sliced<SortedVocabulary> {
+  const { vocabSize } = tokenizer;
+  const textIds = new Uint8Array(vocabSize);
+  const anyToken = new Uint32Array(Math.ceil(vocabSize / 32));
+  const specials = new Uint32Array(anyToken.length);
+  const stopIds = new Set(tokenizer.stopIds);
+  const entries: [number, Uint8Array][] = [];
+  for (let id = 0; id < vocabSize; id++) {
+    if (id % IDS_PER_SLICE === 0) yield;
+    const bytes = tokenizer.tokenBytes(id);
+    if (bytes.length === 0 || stopIds.has(id)) continue;
+    anyToken[id >>> 5]! |= 1 << (id & 31);
+    if (tokenizer.isSpecial(id)) {
+      specials[id >>> 5]! |= 1 << (id & 31);
+      continue;
+    }
+    entries.push([id, bytes]);
+    textIds[id] = 1;
+  }
+  return { trie: yield* tokenTrie(entries), textIds, anyToken, specials };
 }

@@ -326,6 +326,18 @@ describe('server: models', () => {
     assert.equal(catalog.loads.count, 2);
   });
 
+  it('refuses a schema of a strict tool that it cannot keep to, and takes any object for one that is not strict', async () => {
+    const server = await serverOf({}, { model: { contextLength: 2048 } });
+    const call = (strict: boolean | undefined) => {
+      const parameters = { type: 'object', properties: { x: { not: {} } } };
+      return server.post(CHAT, asking({ tools: [{ type: 'function', function: { name: 'f', parameters, strict } }] }));
+    };
+    const error = await refusal(await call(true));
+    assert.equal(error.status, 400);
+    assert.equal(error.param, 'tools#/0/parameters/properties/x/not');
+    for (const strict of [false, undefined]) assert.equal((await call(strict)).status, 200);
+  });
+
   it('continues the text of messages where a model has no chat format', async () => {
     const server = await serverOf({}, { isBase: true });
     const answer = (await (await server.post(CHAT, asking())).json()) as { usage: { prompt_tokens: number } };

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CapacityError } from '../util/errors.ts';
 import { Admission } from './admission.ts';
 import { ApiError, modelNotFound } from './api-error.ts';
+import { prepareConstraints } from './constraint-vocabulary.ts';
 import type { ModelCatalog, ModelEntry, ServedModel } from './served-model.ts';
 
 export interface RegistryOptions {
@@ -170,6 +171,7 @@ export class ModelRegistry {
       slot.ready = { model, admission: new Admission(model.maxNumSequences, this.#options.maxWaiting) };
       const seconds = (performance.now() - slot.startedAt) / 1000;
       this.#options.onEvent('loaded', id, { seconds: Number(seconds.toFixed(2)), bytes: model.sizeBytes });
+      void prepareConstraints(model.tokenizer);
     } catch (error) {
       this.#slots.delete(id);
       this.#options.onEvent('failed', id, { err: error });

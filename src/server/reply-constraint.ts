@@ -9,24 +9,14 @@ import {
   regexConstraint,
 } from '../constrain/compile.ts';
 import { toolConstraint, type ToolSignature } from '../constrain/tool-constraint.ts';
-import { ConstraintVocabulary } from '../constrain/vocabulary.ts';
+import type { ConstraintVocabulary } from '../constrain/vocabulary.ts';
 import type { TokenConstraint } from '../infer/token-constraint.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { ConstraintError } from '../util/errors.ts';
 import { ApiError, invalidField } from './api-error.ts';
+import { constraintVocabulary } from './constraint-vocabulary.ts';
 import type { ChatRequest } from './openai-chat-schema.ts';
 import type { SamplingFields } from './request-fields.ts';
-
-const vocabularies = new WeakMap<Tokenizer, ConstraintVocabulary>();
-
-/** The vocabulary of a tokenizer as constraints need it, made once. */
-export function constraintVocabulary(tokenizer: Tokenizer): ConstraintVocabulary {
-  const known = vocabularies.get(tokenizer);
-  if (known) return known;
-  const made = new ConstraintVocabulary(tokenizer);
-  vocabularies.set(tokenizer, made);
-  return made;
-}
 
 type Source = readonly [param: string, make: (vocabulary: ConstraintVocabulary) => TokenConstraint];
 
@@ -143,9 +133,10 @@ function toolSources({
     return [];
   }
   if (choice === 'none') return [];
-  const signatures: ToolSignature[] = tools.map(({ function: { name, parameters } }) => ({
+  const signatures: ToolSignature[] = tools.map(({ function: { name, parameters, strict } }) => ({
     name,
     parameters: parameters ?? null,
+    isStrict: strict ?? false,
   }));
   const chosen = typeof choice === 'object' ? { name: choice.function.name } : choice;
   if (typeof chosen === 'object' && !signatures.some(({ name }) => name === chosen.name)) {

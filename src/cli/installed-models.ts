@@ -10,6 +10,7 @@ import type { EngineOptions } from '../infer/engine.ts';
 import type { ModelCatalog, ModelDetails, ModelEntry, ServedModel } from '../server/served-model.ts';
 import { numValues } from '../tensor/dtype.ts';
 import { FormatError, RequestError } from '../util/errors.ts';
+import { runInSlices } from '../util/slices.ts';
 import type { CommandIo } from './io.ts';
 import { checkpointPath, type ModelFlags, openModel, stopIdsOf } from './open-model.ts';
 
@@ -141,7 +142,9 @@ async function load(
     const model = await opened.load({ wantedContext: DEFAULT_CONTEXT, batch: parallel });
     await touchCache(model);
     onProgress(1);
-    const engine = new Engine(new ModelRunner(model), tokenizer, limits);
+    const runner = new ModelRunner(model);
+    void runInSlices(runner.preparation(limits.maxNumSequences));
+    const engine = new Engine(runner, tokenizer, limits);
     return {
       engine,
       model,

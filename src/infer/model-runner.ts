@@ -3,14 +3,15 @@
  * hands the logits back per chunk. Knows block tables, not who owns them.
  */
 import type { Storage, Values } from '../runtime/backend.ts';
-import { compile } from '../runtime/compile.ts';
 import { byteLength } from '../tensor/dtype.ts';
+import type { Sliced } from '../util/slices.ts';
 import type { BlockCopy } from './block-manager.ts';
 import { KV_BLOCK_SIZE, kvStateNames } from './kv-cache.ts';
 import type { InferenceModel } from './model.ts';
 import { PlanCache } from './plan-cache.ts';
+import { stepCompiler } from './step-compiler.ts';
 import type { Logits } from './sampler.ts';
-import { stepGraph, type StepShape } from './step-graph.ts';
+import type { StepShape } from './step-graph.ts';
 
 /** New tokens of one sequence. */
 export interface Chunk {
@@ -27,10 +28,22 @@ export interface Chunk {
 export class ModelRunner {
   readonly model: InferenceModel;
   readonly #plans: PlanCache;
+  #isDisposed = false;
 
   constructor(model: InferenceModel) {
     this.model = model;
-    this.#plans = new PlanCache((shape) => compile(stepGraph(model, shape), model.backend, model.states));
+    this.#plans = new PlanCache(stepCompiler(model));
+  }
+
+  /**
+   * Makes what steps in which up to so many sequences decode run on, so that no stream waits for it: the first ones take tens of
+   * milliseconds each, until the JavaScript engine has compiled what makes them.
+   */
+  *preparation(maxSequences: number): Sliced<void> {
+    for (let count = 1; count <= maxSequences && !this.#isDisposed; count++) {
+      this.#plans.get(decodeShape(count));
+      yield;
+    }
   }
 
   /** Computes all chunks in one pass, each of another sequence; gives for each its logits [rows asked for * V], or hidden states [tokens * D]. */
@@ -57,6 +70,7 @@ export class ModelRunner {
 
   /** Gives the plans back; the model's states live on. */
   dispose(): void {
+    this.#isDisposed = true;
     this.#plans.clear();
   }
 }
@@ -87,6 +101,15 @@ function shapeOf(chunks: readonly Chunk[], numRows: number, numHiddenRows: numbe
     numRows: numRows === numTokens ? null : numRows,
     numHiddenRows,
   };
+}
+
+/** The shape of a step in which so many sequences, none of them long, have one new token each. */
+function decodeShape(count: number): StepShape {
+  return shapeOf(
+    Array.from({ length: count }, () => ({ ids: [0], startPos: 0, blockIds: [0], logits: 'last' })),
+    count,
+    0,
+  );
 }
 
 function numEntries({ startPos, ids }: Chunk): number {

@@ -7,7 +7,8 @@
 import type { LlamaConfig } from '../model/config.ts';
 import { type LlamaContext, llamaHidden, llamaLogits } from '../model/llama3.ts';
 import { ROPE_TABLE } from '../model/training-step.ts';
-import { type Graph, trace, type Trace } from '../tensor/graph.ts';
+import type { Shape } from '../tensor/dtype.ts';
+import { type Graph, type Tensor, trace, type Trace } from '../tensor/graph.ts';
 import type { Precision } from '../tensor/operators.ts';
 import { cacheWrite, gather } from '../tensor/ops.ts';
 import { KV_BLOCK_SIZE, kvStateNames, kvStateType, type KvType } from './kv-cache.ts';
@@ -40,28 +41,48 @@ export interface StepShape {
   readonly numHiddenRows: number;
 }
 
+/** Shapes of a step's inputs, all i32. */
+export function stepInputs({
+  numTokens,
+  numSegments,
+  numEntries,
+  numRows,
+  numHiddenRows,
+}: StepShape): Map<string, Shape> {
+  const shapes = new Map<string, Shape>([
+    ['tokens', [numTokens]],
+    ['positions', [numTokens]],
+    ['slots', [numTokens]],
+    ['segments', [numSegments, 4]],
+    ['blocks', [numEntries]],
+  ]);
+  if (numRows !== null && numRows > 0) shapes.set('rows', [numRows]);
+  if (numHiddenRows > 0) shapes.set('hiddenRows', [numHiddenRows]);
+  return shapes;
+}
+
 /**
- * Inputs `tokens`, `positions`, `slots`, `segments`, `blocks` and, unless all rows are wanted, `rows` and `hiddenRows`; outputs `logits`
- * f32 [rows, V] and `hidden` f32 [hidden rows, D], where any are wanted.
+ * Inputs as `stepInputs` says; outputs `logits` f32 [rows, V] and `hidden` f32 [hidden rows, D], where any are wanted. Steps with the same
+ * inputs have the same graph but for their shapes.
  */
 export function stepGraph(model: StepModel, shape: StepShape): Graph {
+  const shapes = stepInputs(shape);
   return trace((t) => {
-    const tokens = t.input('tokens', 'i32', [shape.numTokens]);
-    const context = stepContext(t, model, shape);
+    const input = (name: string): Tensor => t.input(name, 'i32', shapes.get(name)!);
+    const tokens = input('tokens');
+    const context = stepContext(t, model, input);
     const hidden = llamaHidden(tokens, context);
-    if (shape.numHiddenRows > 0) {
-      t.output('hidden', gather(hidden, t.input('hiddenRows', 'i32', [shape.numHiddenRows])));
-    }
+    if (shapes.has('hiddenRows')) t.output('hidden', gather(hidden, input('hiddenRows')));
     if (shape.numRows === 0) return;
-    const wanted = shape.numRows === null ? hidden : gather(hidden, t.input('rows', 'i32', [shape.numRows]));
+    const wanted = shapes.has('rows') ? gather(hidden, input('rows')) : hidden;
     t.output('logits', llamaLogits(wanted, context));
   });
 }
 
-function stepContext(t: Trace, model: StepModel, shape: StepShape): LlamaContext {
+function stepContext(t: Trace, model: StepModel, input: (name: string) => Tensor): LlamaContext {
   const { config, precision, weightTypes, kvType, numBlocks } = model;
   const cache = kvStateType(config, kvType, numBlocks);
-  const slots = t.input('slots', 'i32', [shape.numTokens]);
+  const slots = input('slots');
   return {
     config,
     precision,
@@ -69,12 +90,12 @@ function stepContext(t: Trace, model: StepModel, shape: StepShape): LlamaContext
       const { dtype, shape: size } = weightTypes.get(name)!;
       return t.state(name, dtype, size);
     },
-    positions: t.input('positions', 'i32', [shape.numTokens]),
+    positions: input('positions'),
     ropeTable: t.state(ROPE_TABLE, 'f32', [model.contextLength, config.headDim]),
     blockSize: KV_BLOCK_SIZE,
     layout: {
-      segments: t.input('segments', 'i32', [shape.numSegments, 4]),
-      blocks: t.input('blocks', 'i32', [shape.numEntries]),
+      segments: input('segments'),
+      blocks: input('blocks'),
     },
     keepKeysValues: (layer, fresh) => {
       const names = kvStateNames(layer);

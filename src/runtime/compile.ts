@@ -5,6 +5,7 @@ import { invariant } from '../util/errors.ts';
 import { checkGraph } from '../tensor/check.ts';
 import type { DType, Shape } from '../tensor/dtype.ts';
 import type { Graph } from '../tensor/graph.ts';
+import { reshape } from '../tensor/rewrite.ts';
 import type { Backend, Executable, Storage } from './backend.ts';
 import { optimise } from './passes.ts';
 import { planGraph } from './planner.ts';
@@ -22,6 +23,27 @@ export function planFor(graph: Graph, backend: Pick<Backend, 'workspaceBytes'>):
 
 /** Makes a graph executable; every state it names must be in `states` with the same type. */
 export function compile(graph: Graph, backend: Backend, states: ReadonlyMap<string, Storage>): Executable {
+  checkStates(graph, states);
+  return backend.load(planFor(graph, backend), states);
+}
+
+/** Makes a graph executable at any shapes of its inputs, by name; what does not depend on them is done once. */
+export function compileReshapable(
+  graph: Graph,
+  backend: Backend,
+  states: ReadonlyMap<string, Storage>,
+): (shapes: ReadonlyMap<string, Shape>) => Executable {
+  checkStates(graph, states);
+  const optimised = optimise(graph);
+  checkGraph(optimised);
+  return (shapes) =>
+    backend.load(
+      planGraph(reshape(optimised, shapes), (node) => backend.workspaceBytes(node)),
+      states,
+    );
+}
+
+function checkStates(graph: Graph, states: ReadonlyMap<string, Storage>): void {
   for (const { name, dtype, shape } of graph.states) {
     const storage = states.get(name);
     invariant(storage, `internal: there is no state ${name}`);
@@ -31,7 +53,6 @@ export function compile(graph: Graph, backend: Backend, states: ReadonlyMap<stri
       `internal: state ${name} is ${storage.dtype} [${storage.shape.join(', ')}], the graph wants ${dtype} [${shape.join(', ')}]`,
     );
   }
-  return backend.load(planFor(graph, backend), states);
 }
 
 /** Zeroed storage for each name that `states` does not hold yet. */

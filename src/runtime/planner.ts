@@ -29,7 +29,10 @@ export function planGraph(graph: Graph, workspaceBytes: (node: Node) => number):
   placeInStates(graph, places);
   for (const [i, node] of graph.nodes.entries()) placeOutputs(node, i, places, lastUse);
   const workspaces = graph.nodes.map((node, i) => workspacePlace(workspaceBytes(node), i));
-  const arenaBytes = arrange([...new Set([...places.values(), ...workspaces.filter((place) => place !== null)])]);
+  const arenaBytes = arrange(
+    [...new Set([...places.values(), ...workspaces.filter((place) => place !== null)])],
+    graph.nodes.length,
+  );
   const buffers = new Map(graph.states.map((state, i) => [state, i + 1]));
   const operand = (tensor: Tensor): Operand => {
     const place = places.get(tensor)!;
@@ -167,25 +170,60 @@ function placeOutputs(node: Node, at: number, places: Map<Tensor, Place>, lastUs
 }
 
 /** Gives every arena place its offset; returns the bytes of the arena. */
-function arrange(places: readonly Place[]): number {
+function arrange(places: readonly Place[], numNodes: number): number {
   const waiting = places.filter((place) => !place.state && place.sizeBytes > 0);
   waiting.sort((a, b) => b.sizeBytes - a.sizeBytes || a.first - b.first);
-  const placed: Place[] = []; // by offset
+  const placed = new PlacedByTime(numNodes);
   let arenaBytes = 0;
   for (const place of waiting) {
     let offset = 0;
-    for (const other of placed) {
-      if (other.first > place.last || other.last < place.first) continue;
+    for (const other of placed.during(place)) {
       if (other.byteOffset - offset >= place.sizeBytes) break;
       offset = Math.max(offset, roundUp(other.byteOffset + other.sizeBytes));
     }
     place.byteOffset = offset;
-    const index = placed.findIndex((other) => other.byteOffset > offset);
-    placed.splice(index === -1 ? placed.length : index, 0, place);
+    placed.add(place);
     arenaBytes = Math.max(arenaBytes, roundUp(offset + place.sizeBytes));
   }
   invariant(Number.isSafeInteger(arenaBytes), `internal: an arena of ${arenaBytes} bytes`);
   return arenaBytes;
+}
+
+/** A place that is taken for more nodes than this is compared with all others, and all with it. */
+const SHORT_LIFE = 8;
+
+/** Places that have an offset, found by the nodes during which they are taken: most meet few others. */
+class PlacedByTime {
+  readonly #long: Place[] = [];
+  readonly #short: Place[] = [];
+  readonly #shortAtNode: Place[][];
+
+  constructor(numNodes: number) {
+    this.#shortAtNode = Array.from({ length: numNodes }, () => []);
+  }
+
+  add(place: Place): void {
+    if (!isShort(place)) this.#long.push(place);
+    else {
+      this.#short.push(place);
+      for (let at = place.first; at <= place.last; at++) this.#shortAtNode[at]!.push(place);
+    }
+  }
+
+  /** Those that are taken while `place` is, by offset. */
+  during(place: Place): Place[] {
+    const { first, last } = place;
+    const meets = (other: Place): boolean => other.first <= last && other.last >= first;
+    const met = this.#long.filter(meets);
+    if (!isShort(place)) met.push(...this.#short.filter(meets));
+    else for (const other of new Set(this.#shortAtNode.slice(first, last + 1).flat())) met.push(other);
+    return met.toSorted((a, b) => a.byteOffset - b.byteOffset);
+  }
+}
+
+/** Inputs are taken from before the first node on, outputs until after the last: neither is short. */
+function isShort({ first, last }: Place): boolean {
+  return first >= 0 && last - first < SHORT_LIFE;
 }
 
 function roundUp(bytes: number): number {

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ShapeError } from '../util/errors.ts';
 import { checkGraph } from './check.ts';
-import { rootState, trace, Trace } from './graph.ts';
+import { type Graph, rootState, trace, Trace } from './graph.ts';
 import { add, affine, assign, cacheWrite, mul } from './ops.ts';
 import { hashGraph, printGraph } from './print.ts';
+import { reshape } from './rewrite.ts';
 
 const example = (factor = 2) =>
   trace((t) => {
@@ -117,5 +118,23 @@ describe('printGraph', () => {
   it('has equal hashes exactly for equal graphs', () => {
     assert.equal(hashGraph(example()), hashGraph(example()));
     assert.notEqual(hashGraph(example(2)), hashGraph(example(3)));
+  });
+});
+
+/** (x * y) * 3 on so many rows. */
+function tripled(rows: number): Graph {
+  return trace((t) => t.output('out', affine(mul(t.input('x', 'f32', [rows, 4]), t.input('y', 'f32', [rows, 4])), 3)));
+}
+
+describe('reshape', () => {
+  it('gives the graph that tracing at the other shapes gives', () => {
+    const shapes = ['x', 'y'].map((name) => [name, [5, 4]] as const);
+    assert.equal(printGraph(reshape(tripled(2), new Map(shapes))), printGraph(tripled(5)));
+    assert.throws(() => reshape(tripled(2), new Map([['x', [5, 4]]])), ShapeError);
+  });
+
+  it('refuses graphs with sizes of their own', () => {
+    const graph = trace((t) => t.output('out', add(t.input('x', 'f32', [2]), t.constant(1, [2]))));
+    assert.throws(() => reshape(graph, new Map([['x', [3]]])), /constant keeps its size/);
   });
 });

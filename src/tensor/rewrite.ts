@@ -2,6 +2,7 @@
  * Replays a graph into a new one, node by node, with a chance to change each: the mechanism under every graph transformation.
  */
 import { invariant } from '../util/errors.ts';
+import type { Shape } from './dtype.ts';
 import { type Graph, type Node, type Tensor, Trace } from './graph.ts';
 import type { OpName } from './operators.ts';
 
@@ -10,8 +11,12 @@ export class Replay {
   readonly trace = new Trace();
   readonly #moved = new Map<Tensor, Tensor>();
 
-  constructor(graph: Graph) {
-    for (const input of graph.inputs) this.move(input, this.trace.input(input.name, input.dtype, input.shape));
+  /** Inputs that `shapes` names get other shapes. */
+  constructor(graph: Graph, shapes: ReadonlyMap<string, Shape> = new Map()) {
+    for (const input of graph.inputs) {
+      const shape = shapes.get(input.name) ?? input.shape;
+      this.move(input, this.trace.input(input.name, input.dtype, shape));
+    }
     for (const state of graph.states) this.move(state, this.trace.state(state.name, state.dtype, state.shape));
   }
 
@@ -42,6 +47,19 @@ export class Replay {
     for (const [name, tensor] of graph.outputs) this.trace.output(name, this.of(tensor));
     return this.trace.finish();
   }
+}
+
+/** Operators whose attributes name sizes, which do not follow those of the inputs. */
+const SIZED: ReadonlySet<OpName> = new Set<OpName>(['constant', 'expand', 'scatterAdd']);
+
+/** The same graph on inputs of other shapes. */
+export function reshape(graph: Graph, shapes: ReadonlyMap<string, Shape>): Graph {
+  const replay = new Replay(graph, shapes);
+  for (const node of graph.nodes) {
+    invariant(!SIZED.has(node.op), `internal: ${node.op} keeps its size, so the graph cannot be reshaped`);
+    replay.emit(node);
+  }
+  return replay.finish(graph);
 }
 
 /** How often each tensor is read: by nodes, and as an output of the graph. */

@@ -5,7 +5,7 @@
  *   npx tsx bench/soak.ts [--minutes 30] [--workers 12] [--requests 10000] [--pause-ms 0] [--seed 1] [--json]
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util';
 import { integer, randomStream, uniform } from '../src/util/rng.ts';
 import { machine, renderMachine } from './machine.ts';
 import { ACTIONS, type SoakClient, streamed } from './soak-actions.ts';
+import { heapMib, lowPoints, residentMib } from './soak-memory.ts';
 import { writeToyFolder } from './toy-folder.ts';
 
 const KEY = 'soak-key-0123456789';
@@ -96,6 +97,7 @@ class Tally {
   readonly counts = new Map<string, number>();
   readonly failures: string[] = [];
   readonly rssMib: number[] = [];
+  readonly heapMib: number[] = [];
   numRequests = 0;
   /** When this process last found that it had stood still, with the server and the clocks of both. */
   stoodStillAt = -Infinity;
@@ -150,15 +152,11 @@ function watchStandstill(tally: Tally): NodeJS.Timeout {
   }, TICK_MS);
 }
 
-function residentMib(pid: number): number {
-  const kib = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0; // none while it ends
-  return Math.round(Number(kib) / 1024);
-}
-
 /** Deletes the model's files a third of the way in: what is loaded must go on. The cached one is gone once it is unloaded. */
 async function watch(
   served: Served,
   folder: string,
+  client: SoakClient,
   { minutes }: Options,
   tally: Tally,
   isOver: () => boolean,
@@ -169,6 +167,7 @@ async function watch(
     await sleep(2000);
     if (served.process.exitCode !== null) return tally.fail(`the server ended: ${served.stderr.slice(-40).join('\n')}`);
     tally.rssMib.push(residentMib(served.process.pid!));
+    tally.heapMib.push(await heapMib(client));
     if (!isDeleted && performance.now() - startedAt > (minutes * 60_000) / 3) {
       isDeleted = true;
       rmSync(join(folder, 'toy'), { recursive: true });
@@ -212,10 +211,6 @@ async function checkDrain(served: Served, client: SoakClient, tally: Tally): Pro
   if (status !== 0) tally.fail(`after SIGTERM the server ended with ${status}: ${served.stderr.slice(-3).join('\n')}`);
 }
 
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
-}
-
 async function soak(options: Options): Promise<object> {
   const folder = mkdtempSync(join(tmpdir(), 'cria-soak-'));
   const served = await startServer(folder);
@@ -226,23 +221,22 @@ async function soak(options: Options): Promise<object> {
   const isTimeOver = () => performance.now() - startedAt > options.minutes * 60_000;
   const isOver = () => (isTimeOver() && tally.numRequests >= options.requests) || served.process.exitCode !== null;
   const workers = Array.from({ length: options.workers }, (_, i) => work(i, isOver, client, tally, options));
-  await Promise.all([...workers, watch(served, folder, options, tally, isOver)]);
+  await Promise.all([...workers, watch(served, folder, client, options, tally, isOver)]);
   clearInterval(standstill);
   await checkIdle(client, tally);
   const seconds = (performance.now() - startedAt) / 1000;
   await checkDrain(served, client, tally);
   rmSync(folder, { recursive: true, force: true });
-  const { rssMib } = tally;
-  const [early, late] = [
-    median(rssMib.slice(rssMib.length >> 2, rssMib.length >> 1)),
-    median(rssMib.slice(-(rssMib.length >> 2))),
-  ];
-  if (late > early * 1.1 + 16) tally.fail(`memory grew from ${early} to ${late} MiB`);
+  const resident = lowPoints(tally.rssMib);
+  const heap = lowPoints(tally.heapMib);
+  if (!resident.isFlat)
+    tally.fail(`resident memory grew from ${resident.secondQuarter} to ${resident.lastQuarter} MiB`);
+  if (!heap.isFlat) tally.fail(`the heap of JavaScript grew from ${heap.secondQuarter} to ${heap.lastQuarter} MiB`);
   return {
     minutes: Number((seconds / 60).toFixed(1)),
     requests: tally.numRequests,
     failures: tally.failures,
-    rssMib: { secondQuarter: early, lastQuarter: late, highest: Math.max(...rssMib) },
+    lowPointsMib: { resident, heap },
     outcomes: Object.fromEntries([...tally.counts].toSorted()),
   };
 }

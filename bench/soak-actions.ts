@@ -397,7 +397,9 @@ const onDemand: SoakAction = {
     const isBusy = await busy(response);
     if (isBusy) return isBusy;
     if (response.status === 404) return refusedWith(response, 404, 'model_not_found'); // once its files were deleted
-    const { choices } = (await response.json()) as { choices: { message: { content: string } }[] };
+    const text = await response.text();
+    assert.equal(response.status, 200, text);
+    const { choices } = JSON.parse(text) as { choices: { message: { content: string } }[] };
     checkKnown(client, `chat ${conversation(choice).seed}`, choices[0]!.message.content); // the same weights
     return 'answered';
   },

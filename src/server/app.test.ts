@@ -326,6 +326,21 @@ describe('server: models', () => {
     assert.equal(catalog.loads.count, 2);
   });
 
+  it('knows no model any more whose files were deleted while it was being loaded', async () => {
+    const gate = new EventEmitter();
+    const catalog = toyCatalog({
+      whileLoading: () => once(gate, 'open').then(() => Promise.reject(new Error('ENOENT'))),
+    });
+    const server = await createCriaServer(catalog);
+    const body = JSON.stringify(asking({ model: 'toy' }));
+    const answer = server.app.fetch(new Request(`http://localhost${CHAT}`, { method: 'POST', body }));
+    while (catalog.loads.count === 0) await new Promise((resolve) => setImmediate(resolve));
+    await catalog.remove((await catalog.find('toy'))!);
+    gate.emit('open');
+    const error = await refusal(await answer);
+    assert.deepEqual([error.status, error.code], [404, 'model_not_found']);
+  });
+
   it('refuses a schema of a strict tool that it cannot keep to, and takes any object for one that is not strict', async () => {
     const server = await serverOf({}, { model: { contextLength: 2048 } });
     const call = (strict: boolean | undefined) => {

@@ -175,7 +175,8 @@ export class ModelRegistry {
     } catch (error) {
       this.#slots.delete(id);
       this.#options.onEvent('failed', id, { err: error });
-      throw error;
+      // Its files may have been deleted since it was found.
+      throw (await this.#findOrNull(id)) === null ? modelNotFound(id) : error;
     }
   }
 

@@ -8,9 +8,9 @@ import { assumedChatFormat } from '../infer/model-files.ts';
 import type { ChatFormat, ChatMessage } from '../tokenizer/chat-message.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { CapacityError } from '../util/errors.ts';
-import { addSamplingFlags, type SamplingFlags, samplingOf, seedOf } from './generate.ts';
 import { type CommandIo, logLine } from './io.ts';
 import { addModelFlags, type ModelFlags, openModel, stopIdsOf } from './open-model.ts';
+import { addSamplingFlags, type SamplingFlags, samplingOf, seedOf } from './sampling-flags.ts';
 
 interface Flags extends ModelFlags, SamplingFlags {
   readonly system?: string;

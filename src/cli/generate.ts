@@ -1,42 +1,27 @@
 /**
  * `cria generate`: continues a prompt, or with --chat answers it.
  */
-import { randomInt } from 'node:crypto';
 import { Command } from 'commander';
 import type { GenerationResult } from '../infer/generation.ts';
 import type { InferenceModel } from '../infer/model.ts';
 import { assumedChatFormat } from '../infer/model-files.ts';
 import type { GenerationRequest } from '../infer/request.ts';
-import type { SamplingParams } from '../infer/sampling-params.ts';
 import type { Drafter } from '../infer/speculation.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { UsageError } from '../util/errors.ts';
 import { type CommandIo, logLine, printJson } from './io.ts';
-import {
-  addModelFlags,
-  decimalNumber,
-  type ModelFlags,
-  type OpenedModel,
-  openModel,
-  stopIdsOf,
-  wholeNumber,
-} from './open-model.ts';
+import { addModelFlags, type ModelFlags, type OpenedModel, openModel, stopIdsOf, wholeNumber } from './open-model.ts';
+import { addSamplingFlags, type SamplingFlags, samplingOf, seedOf } from './sampling-flags.ts';
 
 interface Flags extends ModelFlags, SamplingFlags {
   readonly model: string;
   readonly prompt: string;
   readonly chat?: boolean;
   readonly maxTokens?: string;
+  readonly stop: readonly string[];
   readonly speculate?: string;
   readonly draftTokens: string;
   readonly json?: boolean;
-}
-
-export interface SamplingFlags {
-  readonly temperature?: string;
-  readonly topP?: string;
-  readonly topK?: string;
-  readonly seed?: string;
 }
 
 const DEFAULT_MAX_TOKENS = 256;
@@ -49,6 +34,7 @@ export function generateCommand(io: CommandIo): Command {
     .requiredOption('--prompt <text>', 'what to continue')
     .option('--chat', "put the prompt into the model's chat format and answer it")
     .option('--max-tokens <n>', `most tokens to generate (default: ${DEFAULT_MAX_TOKENS}, or what the context leaves)`)
+    .option('--stop <text>', 'end before this text; may be repeated', collect, [])
     .option(
       '--speculate <how>',
       'guess tokens ahead: "ngram" from the text so far, or a small model of the same tokenizer',
@@ -58,27 +44,8 @@ export function generateCommand(io: CommandIo): Command {
   return addModelFlags(addSamplingFlags(command)).action((flags: Flags) => run(flags, io));
 }
 
-/** Adds --temperature, --top-p, --top-k and --seed. */
-export function addSamplingFlags(command: Command): Command {
-  return command
-    .option('--temperature <x>', 'randomness: 0 always takes the most likely token (default: 0.6)')
-    .option('--top-p <x>', 'only the most likely tokens that make up this share of the probability (default: 0.9)')
-    .option('--top-k <n>', 'only the n most likely tokens')
-    .option('--seed <n>', 'the same seed gives the same text');
-}
-
-/** The flags' values, checked; what is not given is left out. */
-export function samplingOf(flags: SamplingFlags): Partial<SamplingParams> {
-  return {
-    ...(flags.temperature === undefined ? {} : { temperature: decimalNumber('--temperature', flags.temperature) }),
-    ...(flags.topP === undefined ? {} : { topP: decimalNumber('--top-p', flags.topP) }),
-    ...(flags.topK === undefined ? {} : { topK: wholeNumber('--top-k', flags.topK, 1) }),
-  };
-}
-
-/** The seed given, or a random one. */
-export function seedOf(flags: SamplingFlags): number {
-  return flags.seed === undefined ? randomInt(2 ** 32) : wholeNumber('--seed', flags.seed, 0);
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
 }
 
 async function run(flags: Flags, io: CommandIo): Promise<void> {
@@ -100,7 +67,7 @@ async function run(flags: Flags, io: CommandIo): Promise<void> {
     const loadMs = performance.now() - startedAt;
     const engine = new Engine(new ModelRunner(model), tokenizer, { drafter });
     const room = Math.max(1, Math.min(DEFAULT_MAX_TOKENS, model.contextLength - promptIds.length));
-    const request = { promptIds, maxTokens: maxTokens ?? room, sampling, seed, stopIds };
+    const request = { promptIds, maxTokens: maxTokens ?? room, sampling, seed, stopIds, stopStrings: flags.stop };
     const result = await stream(engine.generate(request), flags, io);
     if (flags.json) {
       const speculation = drafter ? { speculation: result.speculation } : {};

@@ -86,6 +86,34 @@ describe('cria generate', () => {
     }
   });
 
+  it('draws as the flags say, each of which changes the text', async () => {
+    const args = ['--max-tokens', '24', '--seed', '7', '--temperature', '1.5', '--top-p', '1'];
+    const plain = (await generate(...args))['ids'] as number[];
+    for (const flag of [
+      ['--min-p', '0.6'],
+      ['--typical-p', '0.2'],
+      ['--top-k', '2'],
+      ['--repetition-penalty', '3'],
+      ['--presence-penalty', '5'],
+      ['--frequency-penalty', '5'],
+    ]) {
+      assert.notDeepEqual((await generate(...args, ...flag))['ids'], plain, flag[0]);
+    }
+    const likeliest = await generate('--max-tokens', '24', '--temperature', '0');
+    assert.deepEqual((await generate(...args, '--min-p', '1'))['ids'], likeliest['ids']);
+    const distinct = (await generate(...args, '--frequency-penalty', '100'))['ids'] as number[];
+    assert.equal(new Set(distinct).size, distinct.length);
+  });
+
+  it('ends before a text that --stop names', async () => {
+    const args = ['--max-tokens', '24', '--seed', '7'];
+    const text = (await generate(...args))['text'] as string;
+    const [first, second] = [text.slice(8, 10), text.slice(5, 7)];
+    const reply = await generate(...args, '--stop', first, '--stop', second);
+    assert.equal(reply['text'], text.slice(0, Math.min(text.indexOf(first), text.indexOf(second))));
+    assert.equal(reply['finish_reason'], 'stop');
+  });
+
   it('fills the context by default, and generates from a training run', async () => {
     const reply = await generate('--temperature', '0', '--context', '30');
     assert.deepEqual(reply['usage'], { prompt_tokens: 2, completion_tokens: 28, total_tokens: 30 });
@@ -103,6 +131,9 @@ describe('cria generate', () => {
     await wrong(/--max-tokens must be a whole number from 1, got 0/, '--max-tokens', '0');
     await wrong(/temperature must be a number from 0, got -1/, '--temperature', '-1');
     await wrong(/top-p must be from 0 to 1, got 3/, '--top-p', '3');
+    await wrong(/min-p must be from 0 to 1, got 2/, '--min-p', '2');
+    await wrong(/--typical-p must be a number, got x/, '--typical-p', 'x');
+    await wrong(/repetition penalty must be a number above 0, got 0/, '--repetition-penalty', '0');
     await wrong(/--precision must be one of auto, f32, bf16, q8, q4, got q3/, '--precision', 'q3');
     await wrong(/unknown backend "gpu": use one of native, reference/, '--backend', 'gpu');
     assert.match(await refusal('generate', '--model', join(folder, 'no'), '--prompt', 'x'), /cannot be opened/);

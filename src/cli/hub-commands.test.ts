@@ -1,11 +1,12 @@
 /** `cria pull`, `list` and `remove`, and ids as --model, against a local hub. */
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { runCommand, type CommandResult } from '../../test/run-command.ts';
 import { FAKE_COMMIT, FAKE_REPO, FAKE_TOKEN, startFakeHub, type FakeHub } from '../formats/hub-test-server.ts';
+import { sharedPrefix } from '../infer/packed-cache.ts';
 import { FIXTURES } from '../formats/toy-test-support.ts';
 
 let folder = '';
@@ -50,7 +51,13 @@ describe('cria pull, list, remove', () => {
     const [listed] = JSON.parse((await cria('list', '--json')).out) as { id: string; complete: boolean }[];
     assert.deepEqual([listed!.id, listed!.complete], [FAKE_REPO, true]);
     assert.match((await cria('list')).out, /^org\/model +[\d.]+ kB\n$/);
+    const cache = join(folder, 'packed');
+    await mkdir(cache);
+    env['CRIA_CACHE'] = cache;
+    for (const prefix of [sharedPrefix(path), sharedPrefix(`${path}x`)])
+      await writeFile(join(cache, `${prefix}q4`), '');
     assert.match((await cria('remove', FAKE_REPO)).out, /removed org\/model/);
+    assert.deepEqual(await readdir(cache), [`${sharedPrefix(`${path}x`)}q4`], 'packed weights of the model go with it');
     assert.deepEqual(JSON.parse((await cria('list', '--json')).out), []);
     await assertFails(/org\/model is not in .*; cria list/, 'remove', FAKE_REPO);
   });

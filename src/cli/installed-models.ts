@@ -63,12 +63,12 @@ export async function installedModels(
       await pullModel(requireModelId(id), { settings: await hubSettings(io.env), onProgress });
     },
     remove: async ({ id }) => {
-      const [{ removeCachedModel }, { hubSettings }] = await Promise.all([
-        import('../formats/hub-cache.ts'),
+      const [{ removeDownloaded }, { hubSettings }] = await Promise.all([
+        import('./remove-downloaded.ts'),
         import('../formats/hub-settings.ts'),
       ]);
       const isOwn = fixed.has(id) || id === 'nano';
-      if (isOwn || !(await removeCachedModel((await hubSettings(io.env)).cacheFolder, id))) {
+      if (isOwn || !(await removeDownloaded((await hubSettings(io.env)).cacheFolder, id, io.env))) {
         throw new RequestError(
           403,
           `"${id}" was not downloaded from the hub, so it is not deleted here; delete its files yourself`,
@@ -139,9 +139,8 @@ async function load(
   try {
     const tokenizer = await opened.loadTokenizer();
     const chatFormat = await opened.chatFormat(tokenizer);
-    const model = await opened.load({ wantedContext: DEFAULT_CONTEXT, batch: parallel });
+    const model = await opened.load({ wantedContext: DEFAULT_CONTEXT, batch: parallel, onProgress });
     await touchCache(model);
-    onProgress(1);
     const runner = new ModelRunner(model);
     void runInSlices(runner.preparation(limits.maxNumSequences));
     const engine = new Engine(runner, tokenizer, limits);

@@ -46,6 +46,14 @@ export function addModelFlags(command: Command, precision: 'auto' | WeightType =
     );
 }
 
+/** What is to be loaded, and who is told the share of the weights that is there. */
+export interface LoadSizes {
+  readonly wantedContext: number;
+  readonly batch: number;
+  readonly backend?: Backend;
+  readonly onProgress?: (share: number) => void;
+}
+
 /** A checkpoint whose weights are not yet loaded. */
 export interface OpenedModel {
   readonly checkpoint: Checkpoint;
@@ -54,7 +62,7 @@ export interface OpenedModel {
   /** How the checkpoint says that conversations are written; null if it does not say. */
   chatFormat(tokenizer: Tokenizer): Promise<ChatFormat | null>;
   /** Loads the weights, on a backend that is there already if one is given; `contextLength` is what --context says, or as many tokens as asked for that the model can take. */
-  load(sizes: { wantedContext: number; batch: number; backend?: Backend }): Promise<InferenceModel>;
+  load(sizes: LoadSizes): Promise<InferenceModel>;
   close(): Promise<void>;
 }
 
@@ -73,15 +81,19 @@ export async function openModel(name: string, flags: ModelFlags, io: CommandIo):
     checkpoint,
     loadTokenizer: () => requireTokenizer(checkpoint),
     chatFormat: (tokenizer) => checkpointChatFormat(checkpoint, tokenizer),
-    load: async ({ wantedContext, batch, backend: shared }) => {
+    load: async ({ wantedContext, batch, backend: shared, onProgress = () => {} }) => {
       const backend = shared ?? (await chooseBackend(flags, io));
       const contextLength = contextOf(flags, checkpoint.config, wantedContext);
+      const show = progressOn(io);
       return loadModel(
         checkpoint,
         backend,
         { weightType, kvType: kvFlag, contextLength, batch },
         {
-          onProgress: progressOn(io),
+          onProgress: (share) => {
+            show(share);
+            onProgress(share);
+          },
           onNotice: (line) => logLine(io, line),
           cachePlaces: flags.cache === false ? null : cachePlaces(io.env),
         },

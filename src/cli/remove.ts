@@ -1,5 +1,5 @@
 /**
- * `cria remove`: takes a model out of the cache.
+ * `cria remove`: takes a downloaded model off this machine.
  */
 import { Command } from 'commander';
 import { RunError, UsageError } from '../util/errors.ts';
@@ -19,15 +19,15 @@ export function removeCommand(io: CommandIo): Command {
 }
 
 async function run(text: string, { json }: Flags, io: CommandIo): Promise<void> {
-  const [{ removeCachedModel }, { requireModelId }, { hubSettings }] = await Promise.all([
-    import('../formats/hub-cache.ts'),
+  const [{ removeDownloaded }, { requireModelId }, { hubSettings }] = await Promise.all([
+    import('./remove-downloaded.ts'),
     import('../formats/hub-id.ts'),
     import('../formats/hub-settings.ts'),
   ]);
   const { repo } = requireModelId(text);
   if (repo !== text) throw new UsageError(`a model is removed as a whole; write cria remove ${repo}`);
   const { cacheFolder } = await hubSettings(io.env);
-  if (!(await removeCachedModel(cacheFolder, repo))) {
+  if (!(await removeDownloaded(cacheFolder, repo, io.env))) {
     throw new RunError(`${repo} is not in ${cacheFolder}; cria list shows what is`);
   }
   if (json) printJson(io, { id: repo, removed: true });

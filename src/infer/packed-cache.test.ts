@@ -23,7 +23,7 @@ import { numValues } from '../tensor/dtype.ts';
 import { fillNormal, randomStream } from '../util/rng.ts';
 import { loadModel, type LoadOptions } from './model.ts';
 import { ModelRunner } from './model-runner.ts';
-import { cachePlaces } from './packed-cache.ts';
+import { cachePlaces, removeSharedPacked } from './packed-cache.ts';
 import { TOY_CONFIG, toyPrompt } from './toy-model.ts';
 
 // Rows that fill blocks of 32.
@@ -97,6 +97,18 @@ describe('the cache of packed weights', { skip: nativeUnavailableReason() ?? fal
     assert.equal(told(/kept exactly as stored/), 1);
     assert.deepEqual(await load(), first);
     assert.equal(told(/kept in|again/), 0);
+  });
+
+  it('is removed from a shared folder with its model, and with no other', async () => {
+    places = { ...places, chosenFolder: places.sharedFolder };
+    await load();
+    await load({ weightType: 'q8' });
+    writeFileSync(join(places.sharedFolder, 'other.panels'), '');
+    assert.equal(await removeSharedPacked([join(folder, 'none.gguf')], places), 0);
+    assert.equal(await removeSharedPacked([folder, path], places), 2);
+    assert.deepEqual(readdirSync(places.sharedFolder), ['other.panels']);
+    await load();
+    assert.equal(told(/kept in/), 1);
   });
 
   it('keeps each form in a file of its own, and none of f32', async () => {

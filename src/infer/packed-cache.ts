@@ -3,7 +3,7 @@
  * the file. A cache that fails costs time, never a model.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Backend } from '../runtime/backend.ts';
@@ -98,10 +98,28 @@ async function pathsFor(path: string, { form, isa }: PackedIdentity, places: Cac
   const isFolder = (await stat(path)).isDirectory();
   const name = `${isFolder ? '' : `${basename(path)}.`}${form}.${isa}.panels`;
   const whole = resolve(path);
-  const shared = `${createHash('sha256').update(whole).digest('hex').slice(0, 16)}.${isFolder ? `${basename(whole)}.` : ''}${name}`;
+  const shared = `${sharedPrefix(whole)}${isFolder ? `${basename(whole)}.` : ''}${name}`;
   if (places.chosenFolder !== null) return [join(places.chosenFolder, shared)];
   const own = isFolder ? whole : dirname(whole);
   // Tools of the hub count and check what lies in their cache.
   const isOfHub = /[\\/]models--[^\\/]+[\\/]snapshots[\\/]/.test(`${own}/`);
   return [...(isOfHub ? [] : [join(own, '.cria', name)]), join(places.sharedFolder, shared)];
+}
+
+/** With what the names of files in a shared folder begin that belong to the checkpoint at this path. */
+export function sharedPrefix(path: string): string {
+  return `${createHash('sha256').update(resolve(path)).digest('hex').slice(0, 16)}.`;
+}
+
+/** Deletes what shared folders keep of the checkpoints at these paths; gives the number of files. */
+export async function removeSharedPacked(
+  paths: readonly string[],
+  { chosenFolder, sharedFolder }: CachePlaces,
+): Promise<number> {
+  const prefixes = paths.map(sharedPrefix);
+  const folder = chosenFolder ?? sharedFolder;
+  const names = await readdir(folder).catch(() => []);
+  const theirs = names.filter((name) => prefixes.some((prefix) => name.startsWith(prefix)));
+  await Promise.all(theirs.map((name) => rm(join(folder, name), { force: true })));
+  return theirs.length;
 }

@@ -307,10 +307,41 @@ describe('server: models', () => {
     const [first, second] = await Promise.all([ask(), ask()]);
     assert.deepEqual([first.status, second.status], [503, 503]);
     assert.equal(first.headers.get('retry-after'), '1');
-    assert.equal((await server.app.fetch(new Request('http://localhost/health'))).status, 503);
+    const health = await server.app.fetch(new Request('http://localhost/health'));
+    assert.deepEqual([health.status, health.headers.get('retry-after')], [503, '1']);
+    assert.match(
+      ((await health.json()) as ErrorBody).error.message,
+      /"toy" is being loaded \(50 %\); try again in 1 s/,
+    );
     gate.emit('open');
     while ((await ask()).status !== 200);
     assert.equal(catalog.loads.count, 1);
+  });
+
+  it('tells by how far loading came how long it will still take', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
+    const now = t.mock.method(performance, 'now', () => 0);
+    const report: { progress: (share: number) => void } = { progress: () => {} };
+    const catalog = {
+      ...toyCatalog(),
+      load: (_: unknown, onProgress: (share: number) => void) => {
+        report.progress = onProgress;
+        return new Promise<never>(() => {});
+      },
+    };
+    const server = await createCriaServer(catalog, { registry: { pinned: ['toy'] } });
+    const { signal } = new AbortController();
+    void server.registry.acquire('toy', { maxWaitMs: null, signal });
+    const retryAfter = async (elapsedMs: number, share: number) => {
+      now.mock.mockImplementation(() => elapsedMs);
+      report.progress(share);
+      return (await server.app.request('/health')).headers.get('retry-after');
+    };
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(await retryAfter(4000, 0.25), '12');
+    assert.equal(await retryAfter(15_000, 0.75), '5');
+    assert.equal(await retryAfter(19_900, 0.995), '1');
+    assert.equal(await retryAfter(60_000, 0.01), '30', 'never longer than half a minute');
   });
 
   it('unloads a model that nobody used for a while, and loads it again', async () => {

@@ -85,9 +85,10 @@ export class ModelRegistry {
     });
   }
 
-  /** Ids of pinned models that are still being loaded. */
-  get pinnedLoading(): string[] {
-    return this.#options.pinned.filter((id) => this.#slots.get(id)?.ready === null);
+  /** The 503 of the first pinned model that is still being loaded; null if all are there. */
+  get pinnedLoading(): ApiError | null {
+    const loading = this.#options.pinned.map((id) => this.#slots.get(id)).find((slot) => slot?.ready === null);
+    return loading ? loadingError(loading) : null;
   }
 
   /** The entry of a name as clients write it; throws a 404 if there is none. Ollama's clients append `:latest`. */

@@ -30,13 +30,8 @@ export function statusRoutes(isDraining: () => boolean, documented: readonly Rou
 }
 
 /** 503 while the server is not ready, as load balancers expect. */
-function health(isDraining: boolean, loading: readonly string[]): Response {
+function health(isDraining: boolean, loading: ApiError | null): Response {
   if (isDraining) throw new ApiError(503, 'the server is shutting down', { retryAfterSeconds: 5 });
-  if (loading.length > 0) {
-    throw new ApiError(503, `the model "${loading[0]}" is being loaded`, {
-      reason: 'model_loading',
-      retryAfterSeconds: 1,
-    });
-  }
+  if (loading !== null) throw loading;
   return Response.json({ status: 'ok' });
 }

@@ -55,7 +55,12 @@ function llama(type: string, extent: Extent, work: readonly Work[]): Option {
     processes: (folder, threads) => [
       [
         here('peers/llama-contender.ts'),
-        JSON.stringify({ modelPath: path.join(folder, file), threads: Number(threads) } satisfies LlamaSettings),
+        JSON.stringify({
+          modelPath: path.join(folder, file),
+          threads: Number(threads),
+          contextTokens: 2 * PREFILL_TOKENS,
+          sequences: 1,
+        } satisfies LlamaSettings),
       ],
     ],
     scales: { decode: decodeScale(extent), prefill: prefillScale(extent), gemm: gemmScale(extent) },

@@ -10,13 +10,12 @@ import { type InferenceModel, loadModel } from '../src/infer/model.ts';
 import { ModelRunner } from '../src/infer/model-runner.ts';
 import { mostLikely } from '../src/infer/sampler.ts';
 import { createNativeBackend, renderProfile } from '../src/runtime/native.ts';
-import { numValues } from '../src/tensor/dtype.ts';
 import { fillNormal, randomStream } from '../src/util/rng.ts';
 import { type Sample, timed } from './interleave.ts';
 import { serveLines } from './serve-lines.ts';
-import { BATCH, DEEP_TOKENS, PREFILL_TOKENS, SHORT_PROMPT, TIMED_TOKENS } from './workloads.ts';
+import { BATCH, DEEP_TOKENS, PREFILL_TOKENS, type Room, SHORT_PROMPT, TIMED_TOKENS } from './workloads.ts';
 
-export interface OwnSettings {
+export interface OwnSettings extends Room {
   /** The GGUF file that the peer runs too. */
   readonly modelPath: string;
   readonly kvType: KvType;
@@ -24,13 +23,15 @@ export interface OwnSettings {
   readonly isa?: string;
 }
 
-const { modelPath, kvType, ...options } = JSON.parse(process.argv[2]!) as OwnSettings;
+const { modelPath, kvType, contextTokens, sequences, ...options } = JSON.parse(process.argv[2]!) as OwnSettings;
 const backend = createNativeBackend(options);
 const checkpoint = await openCheckpoint(modelPath);
-const contextLength = Math.min(checkpoint.config.maxSeqLen, DEEP_TOKENS + 64);
-const model = await loadModel(checkpoint, backend, { weightType: 'stored', kvType, contextLength, batch: 2 });
+const sizes = { weightType: 'stored', kvType, contextLength: contextTokens, batch: sequences } as const;
+const model = await loadModel(checkpoint, backend, sizes);
 await checkpoint.close();
 const GENERATED = { genTokens: TIMED_TOKENS + 2, promptTokens: SHORT_PROMPT };
+/** Keys and values repeat after so many tokens: drawing all of them would take long, and hold them all in f32. */
+const FILLED_ROWS = 256;
 let deepRunner: ModelRunner | null = null;
 
 /** Keys and values as if a long text had been read. */
@@ -38,9 +39,10 @@ function fillCache({ states, config: { numLayers } }: InferenceModel): void {
   for (let layer = 0; layer < numLayers; layer++)
     for (const name of Object.values(kvStateNames(layer))) {
       const storage = states.get(name)!;
-      const values = new Float32Array(numValues(storage.shape));
+      const values = new Float32Array(FILLED_ROWS * storage.shape[1]!);
       fillNormal(values, randomStream(layer, name), { std: 1 });
-      storage.write(values);
+      for (let row = 0; row < storage.shape[0]!; row += FILLED_ROWS)
+        storage.writeRows(row, values.subarray(0, (storage.shape[0]! - row) * storage.shape[1]!));
     }
 }
 
@@ -85,6 +87,5 @@ await serveLines({
   },
   deep: decodeDeep,
   batch: () => decode(BATCH),
-  bandwidth: async () => ({ seconds: 1 / (await backend.probe('readBandwidth', 2 ** 29)) }),
   profile: () => ({ profile: renderProfile(backend.profile()) }),
 });

@@ -5,8 +5,9 @@
  *   npx tsx bench/vs-llama-cpp.ts [--size llama3.2-1b] [--bits 4|8] [--parts decode,prefill,deep,batch] [--rounds N] [--threads N]
  *                                 [--avx2] [--kv TYPE] [--folder DIR] [--json]
  *
- * `deep` decodes behind 8,192 tokens, `batch` decodes eight sequences at once. `--avx2` keeps both sides to AVX2; `--folder` keeps the
- * peer's model files for the next run.
+ * `deep` decodes behind 8,192 tokens, `batch` decodes eight sequences at once, each in processes of its own with the same room for keys and
+ * values on both sides (workloads.ts); memory is the largest after loading. `--avx2` keeps both sides to AVX2; `--folder` keeps the model
+ * files for the next run.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -14,6 +15,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { KV_TYPES, type KvType } from '../src/infer/kv-cache.ts';
+import { createNativeBackend } from '../src/runtime/native.ts';
 import { UsageError } from '../src/util/errors.ts';
 import type { OwnSettings } from './generation-contender.ts';
 import { interleave, report, type Sample, speedRatio, type Timing } from './interleave.ts';
@@ -22,13 +24,14 @@ import { machine, renderMachine } from './machine.ts';
 import { copyUpToAvx2 } from './peers/llama-copy.ts';
 import type { LlamaSettings } from './peers/llama-contender.ts';
 import { peerScript, peersPython } from './peers/python.ts';
-import { PREFILL_TOKENS } from './workloads.ts';
+import { type Part, PREFILL_TOKENS, type Room, WORKLOADS } from './workloads.ts';
 
-const PARTS = ['decode', 'prefill', 'deep', 'batch'] as const;
-type Part = (typeof PARTS)[number];
+const PARTS: readonly Part[] = WORKLOADS.flatMap(({ parts }): readonly Part[] => parts);
 
 /** Tokens that a sample's seconds stand for. */
 const TOKENS: Readonly<Record<Part, number>> = { decode: 1, prefill: PREFILL_TOKENS, deep: 1, batch: 1 };
+
+const READ_BYTES = 2 ** 29;
 
 interface Options {
   readonly size: string;
@@ -48,6 +51,14 @@ interface Row {
   readonly shareOfBandwidth: number | null;
 }
 
+/** What two processes did. */
+interface Run {
+  readonly rows: readonly Row[];
+  /** Ours, the peer's. */
+  readonly about: readonly string[];
+  readonly peakMib: readonly number[];
+}
+
 function start(name: string, script: string, settings: OwnSettings | LlamaSettings): LineProcess {
   const file = path.join(import.meta.dirname, script);
   return new LineProcess(name, process.execPath, ['--import', 'tsx', file, JSON.stringify(settings)]);
@@ -63,22 +74,23 @@ function modelFile({ size, bits }: Options, folder: string): string {
   return modelPath;
 }
 
-function startPeer({ threads, avx2 }: Options, modelPath: string, folder: string): LineProcess {
-  const settings: LlamaSettings = { modelPath, threads };
+function startPeer({ threads, avx2 }: Options, room: Room, modelPath: string, folder: string): LineProcess {
+  const settings: LlamaSettings = { modelPath, threads, ...room };
   const copied = avx2 ? { packageFolder: copyUpToAvx2(path.join(folder, 'avx2')) } : {};
   return start('llama.cpp', 'peers/llama-contender.ts', { ...settings, ...copied });
 }
 
-function startOwn({ kvType, threads, avx2 }: Options, modelPath: string): LineProcess {
-  const settings: OwnSettings = { modelPath, kvType, threads };
+function startOwn({ kvType, threads, avx2 }: Options, room: Room, modelPath: string): LineProcess {
+  const settings: OwnSettings = { modelPath, kvType, threads, ...room };
   return start('cria', 'generation-contender.ts', { ...settings, ...(avx2 ? { isa: 'avx2' } : {}) });
 }
 
 async function comparePart(part: Part, own: LineProcess, peer: LineProcess, options: Options): Promise<Row> {
+  const reader = createNativeBackend({ threads: options.threads }); // here, as what it reads would count as the engine's memory
   const contenders = [
     { name: 'cria', measure: () => own.ask<Sample>(part) },
     { name: 'llama.cpp', measure: () => peer.ask<Sample>(part) },
-    { name: 'read', measure: () => own.ask<Sample>('bandwidth') },
+    { name: 'read', measure: async () => ({ seconds: 1 / (await reader.probe('readBandwidth', READ_BYTES)) }) },
   ];
   const [ours, theirs, read] = await interleave(contenders, { rounds: options.rounds, pauseMs: 50 });
   const bytes = (await own.ask<Partial<Record<Part, number>>>('bytes'))[part];
@@ -86,22 +98,28 @@ async function comparePart(part: Part, own: LineProcess, peer: LineProcess, opti
   return { part, ours: ours!, peer: theirs!, shareOfBandwidth: share };
 }
 
-async function compareAll(
-  options: Options,
-  folder: string,
-): Promise<{ rows: Row[]; about: string[]; peaks: number[] }> {
+async function compareParts(parts: readonly Part[], room: Room, options: Options, folder: string): Promise<Run> {
   const modelPath = modelFile(options, folder);
-  const sides = [startOwn(options, modelPath), startPeer(options, modelPath, folder)] as const;
+  const sides = [startOwn(options, room, modelPath), startPeer(options, room, modelPath, folder)] as const;
   try {
-    const about = [];
+    const about: string[] = [];
     for (const side of sides) about.push((await side.ask<{ systemInfo: string }>('about')).systemInfo.trim());
     for (const side of sides) side.forgetPeak(); // what loading took is not what running takes
     const rows: Row[] = [];
-    for (const part of options.parts) rows.push(await comparePart(part, ...sides, options));
-    return { rows, about, peaks: sides.map((side) => side.peakMib()) };
+    for (const part of parts) rows.push(await comparePart(part, ...sides, options));
+    return { rows, about, peakMib: sides.map((side) => side.peakMib()) };
   } finally {
     await Promise.all(sides.map((side) => side.close()));
   }
+}
+
+async function compareAll(options: Options, folder: string): Promise<Run[]> {
+  const runs: Run[] = [];
+  for (const { parts, contextTokens, sequences } of WORKLOADS) {
+    const wanted = parts.filter((part) => options.parts.includes(part));
+    if (wanted.length > 0) runs.push(await compareParts(wanted, { contextTokens, sequences }, options, folder));
+  }
+  return runs;
 }
 
 /** Tokens a second. */
@@ -120,13 +138,20 @@ function cells({ part, ours, peer, shareOfBandwidth }: Row): string[] {
   ];
 }
 
-function render(options: Options, { rows, about, peaks }: Awaited<ReturnType<typeof compareAll>>): string[] {
+function renderMemory({ rows, peakMib: [ours, peer] }: Run): string {
+  const ratio = (ours! / peer!).toFixed(2);
+  return `memory, ${rows.map(({ part }) => part).join(' and ')}: ${ours!.toFixed(0)} against ${peer!.toFixed(0)} MiB (${ratio})`;
+}
+
+function render({ size, bits, kvType }: Options, runs: readonly Run[]): string[] {
   const header = ['tokens/s, best (median)', 'cria', 'llama.cpp', 'faster', 'of read bandwidth'];
+  const [ours, peer] = runs[0]!.about;
+  const rows = runs.flatMap((run) => run.rows);
   return [
     renderMachine(machine()),
-    `${options.size}, ${options.bits} bits, keys and values ${options.kvType}; cria: ${about[0]}; llama.cpp: ${about[1]}`,
+    `${size}, ${bits} bits, keys and values ${kvType}; cria: ${ours}; llama.cpp: ${peer}`,
     ...[header, ...rows.map(cells)].map((row) => row.map((cell) => cell.padEnd(26)).join('')),
-    `peak memory: ${peaks.map((peak) => peak.toFixed(0)).join(' against ')} MiB`,
+    ...runs.map(renderMemory),
   ];
 }
 
@@ -167,8 +192,8 @@ async function main(): Promise<void> {
   const options = optionsOf(values);
   const folder = values.folder ?? mkdtempSync(path.join(os.tmpdir(), 'cria-vs-llama-'));
   try {
-    const result = await compareAll(options, folder);
-    report(values.json, { machine: machine(), ...options, ...result }, () => render(options, result));
+    const runs = await compareAll(options, folder);
+    report(values.json, { machine: machine(), ...options, runs }, () => render(options, runs));
   } finally {
     if (!values.folder) rmSync(folder, { recursive: true });
   }

@@ -11,3 +11,19 @@ export const TIMED_TOKENS = 16;
 export const DEEP_TOKENS = 8192;
 /** Sequences that decode together. */
 export const BATCH = 8;
+
+/** Parts of a comparison that run in one process, and the room for keys and values that they need, the same for all engines. */
+export const WORKLOADS = [
+  { parts: ['decode', 'prefill'], contextTokens: 2 * PREFILL_TOKENS, sequences: 1 },
+  { parts: ['deep'], contextTokens: DEEP_TOKENS + 2 * PREFILL_TOKENS, sequences: 1 },
+  { parts: ['batch'], contextTokens: PREFILL_TOKENS, sequences: BATCH },
+] as const;
+
+export type Part = (typeof WORKLOADS)[number]['parts'][number];
+
+/** Room for keys and values. */
+export interface Room {
+  /** Of each sequence. */
+  readonly contextTokens: number;
+  readonly sequences: number;
+}

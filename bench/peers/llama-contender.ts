@@ -1,16 +1,16 @@
 /**
  * llama.cpp through node-llama-cpp as a contender: `node --import tsx llama-contender.ts SETTINGS` (JSON, `LlamaSettings`), then lines
  * `decode` and `prefill` (seconds of one token, and of a prompt of 512), `deep` (seconds of a token behind a long context), `batch` (seconds
- * of a token when eight sequences decode together), `loaded` and `about`.
+ * of a token when eight sequences decode together), `loaded` and `about`. The settings give room enough for what is asked.
  */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { type Sample, timed } from '../interleave.ts';
 import { serveLines } from '../serve-lines.ts';
-import { BATCH, DEEP_TOKENS, PREFILL_TOKENS, SHORT_PROMPT, TIMED_TOKENS } from '../workloads.ts';
+import { DEEP_TOKENS, PREFILL_TOKENS, type Room, SHORT_PROMPT, TIMED_TOKENS } from '../workloads.ts';
 import { loadPeer } from './load-peer.ts';
 
-export interface LlamaSettings {
+export interface LlamaSettings extends Room {
   readonly modelPath: string;
   readonly threads: number;
   /** A copy of node-llama-cpp to load instead (llama-copy.ts). */
@@ -45,23 +45,26 @@ interface LlamaCpp {
 }
 
 const settings = JSON.parse(process.argv[2]!) as LlamaSettings;
-const { threads, modelPath, packageFolder } = settings;
+const { threads, modelPath, packageFolder, contextTokens, sequences } = settings;
 const { getLlama } = await loadPeer<LlamaCpp>(
   packageFolder ? path.join(packageFolder, 'dist', 'index.js') : 'node-llama-cpp',
 );
 const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'disabled', maxThreads: threads });
 const loading = performance.now();
 const model = await llama.loadModel({ modelPath });
-const context = await createContext(PREFILL_TOKENS * 2, 1);
+// Flash attention is the faster one for prompts and short contexts, the plain one behind a long context: each where it is.
+const flashAttention = contextTokens < DEEP_TOKENS;
+const context = await model.createContext({
+  contextSize: contextTokens,
+  batchSize: PREFILL_TOKENS,
+  threads,
+  sequences,
+  flashAttention,
+});
 const loadSeconds = (performance.now() - loading) / 1000;
-const single = context.getSequence();
+const together = Array.from({ length: sequences }, () => context.getSequence());
+const single = together[0]!;
 let deep: AsyncGenerator<number> | null = null;
-let together: Sequence[] = [];
-
-/** Flash attention is the faster one for prompts and short contexts, the plain one behind a long context: each where it is. */
-function createContext(contextSize: number, sequences: number, flashAttention = true) {
-  return model.createContext({ contextSize, batchSize: PREFILL_TOKENS, threads, sequences, flashAttention });
-}
 
 const tokens = (length: number, shift = 0) => Array.from({ length }, (_, i) => 1000 + ((i * 7919 + shift) % 10_000));
 
@@ -87,16 +90,15 @@ async function decode(): Promise<Sample> {
   return sample;
 }
 
-/** A sequence behind a long context; as reading it takes minutes it is kept beside the model. */
+/** The sequence behind a long context; as reading it takes minutes it is kept beside the model. */
 async function openDeep(): Promise<AsyncGenerator<number>> {
-  const sequence = (await createContext(DEEP_TOKENS + 1024, 1, false)).getSequence();
   const state = `${modelPath}.${DEEP_TOKENS}.state`;
-  if (existsSync(state)) await sequence.loadStateFromFile(state, { acceptRisk: true });
+  if (existsSync(state)) await single.loadStateFromFile(state, { acceptRisk: true });
   else {
-    await sequence.evaluateWithoutGeneratingNewTokens(tokens(DEEP_TOKENS));
-    await sequence.saveStateToFile(state);
+    await single.evaluateWithoutGeneratingNewTokens(tokens(DEEP_TOKENS));
+    await single.saveStateToFile(state);
   }
-  return sequence.evaluate(tokens(1), { temperature: 0 });
+  return single.evaluate(tokens(1), { temperature: 0 });
 }
 
 async function decodeDeep(): Promise<Sample> {
@@ -106,16 +108,12 @@ async function decodeDeep(): Promise<Sample> {
 }
 
 async function decodeTogether(): Promise<Sample> {
-  if (together.length === 0) {
-    const shared = await createContext(PREFILL_TOKENS, BATCH);
-    together = Array.from({ length: BATCH }, () => shared.getSequence());
-  }
   await Promise.all(together.map((sequence) => sequence.clearHistory()));
   const all = together.map((sequence, i) => sequence.evaluate(tokens(SHORT_PROMPT, i), { temperature: 0 }));
   await Promise.all(all.map((generated) => generated.next()));
   const samples = await Promise.all(all.map(perToken));
   await Promise.all(all.map((generated) => generated.return(undefined)));
-  return { seconds: Math.max(...samples.map(({ seconds }) => seconds)) / BATCH };
+  return { seconds: Math.max(...samples.map(({ seconds }) => seconds)) / sequences };
 }
 
 await serveLines({

@@ -15,14 +15,13 @@ constexpr int vectors = panel_rows / VL;                   // that make up the r
 constexpr int tile_rows = VL == 16 ? 6 : VL == 8 ? 4 : 1;  // rows of x that are multiplied at a time
 constexpr int64_t tile_group_bytes = 384 << 10;            // of rounded x that stay in the second-level cache
 constexpr int64_t window_blocks = 32;                      // of two panels that stay in the first-level cache
-constexpr int64_t panels_per_task = 8;
 constexpr int64_t blocks_per_task = 64;   // rounded at a time
 constexpr int64_t blocks_for_each = 256;  // so few are rounded by every thread for itself, which saves a barrier
 
-// Rows of x as the product reads them: in tiles of about equal size, at most `tile_rows`; in a tile the rows' numbers lie side by side.
+// Rows of x as the product reads them: in tiles of about equal size, at most `tile_rows`; in a tile the rows' blocks lie side by side.
 struct QuantisedRows {
   int64_t rows, blocks, tiles;
-  int32_t* words;  // [tile][block][8][row of tile]: four int8 values each
+  int32_t* words;  // [tile][block][row of tile][8]: four int8 values each
   float* scale;    // [tile][block][row of tile]
   int32_t* extra;  // likewise: what the format adds to the integer sum, or as a float the scaled sum of the quants
 
@@ -151,8 +150,8 @@ template <class T> CRIA_INLINE void load_block(const T* x, int64_t count, vf (&v
   }
 }
 
-// Rounds `count` columns of one row to words and their scale; words lie `step` apart. Gives the sum of the quants.
-template <class T> CRIA_INLINE float quantise_block(const T* x, int64_t count, int64_t step, int32_t* words, float* scale) {
+// Rounds `count` columns of one row to words and their scale. Gives the sum of the quants.
+template <class T> CRIA_INLINE float quantise_block(const T* x, int64_t count, int32_t* words, float* scale) {
   constexpr int parts = quant_block / VL;
   const vf magic = splat(12582912.0f);  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
   vf values[parts], largest = zero(), total = zero();
@@ -164,16 +163,13 @@ template <class T> CRIA_INLINE float quantise_block(const T* x, int64_t count, i
   }
   *scale = max_of(largest) / 127.0f;
   const vf inverse = splat(*scale > 0 ? 1.0f / *scale : 0.0f);
-  int32_t packed[8];
 #pragma GCC unroll 8
   for (int i = 0; i < parts; i++) {
     const vf shifted = values[i] * inverse + magic;
     const vb quants = __builtin_convertvector(bits(shifted) - bits(magic), vb);
-    memcpy(reinterpret_cast<char*>(packed) + i * VL, &quants, sizeof quants);
+    memcpy(reinterpret_cast<char*>(words) + i * VL, &quants, sizeof quants);
     total += shifted - magic;
   }
-#pragma GCC unroll 8
-  for (int w = 0; w < 8; w++) words[w * step] = packed[w];
   return sum(total);
 }
 
@@ -184,8 +180,7 @@ template <class F, class T> void quantise_tile(const T* x, int64_t columns, int6
     for (int64_t block = begin; block < end; block++) {
       const int64_t at = first * q.blocks + block * rows + r, column = block * quant_block;
       const T* from = x + (first + r) * columns + column;
-      int32_t* words = q.words + (first * q.blocks + block * rows) * 8 + r;
-      const float total = quantise_block(from, std::min<int64_t>(quant_block, columns - column), rows, words, q.scale + at);
+      const float total = quantise_block(from, std::min<int64_t>(quant_block, columns - column), q.words + at * 8, q.scale + at);
       const float scaled_sum = q.scale[at] * total;
       q.extra[at] = -F::bias * static_cast<int32_t>(total);
       if (F::has_min) memcpy(q.extra + at, &scaled_sum, 4);
@@ -218,7 +213,7 @@ CRIA_INLINE void add_blocks(const QuantisedRows& q, int64_t from, const uint8_t*
       for (int n = 0; n < N; n++) word[n] = weights(n).word(w, n % vectors);
 #pragma GCC unroll 6
       for (int r = 0; r < R; r++) {
-        const vi x = splat(words[w * R + r]);
+        const vi x = splat(words[r * 8 + w]);
 #pragma GCC unroll 16
         for (int n = 0; n < N; n++) exact[n][r] = Sum::dot(exact[n][r], word[n], x);
       }
@@ -253,17 +248,18 @@ template <class Panel> struct Product {
   const uint8_t* weight;
   int64_t panels, panel_bytes;
 
-  // Columns [column, column + VL) of a row of out.
-  void finish(int64_t row, int64_t column, vf result) const {
-    const int64_t columns = out.dim[1], at = row * columns + column;
-    const int count = static_cast<int>(std::clamp<int64_t>(columns - column, 0, VL));
+  // Columns [column, column + VL) of a row of out: whole vectors of f32 here, everything else below.
+  CRIA_INLINE void finish(int64_t row, int64_t column, vf result) const {
+    const int64_t at = row * out.dim[1] + column;
+    if (column + VL > out.dim[1] || out.dtype != DType::f32) return finish_part(at, out.dim[1] - column, result);
+    store(out.as<float>() + at, addend ? result + load(addend.as<float>() + at) : result);
+  }
+
+  __attribute__((noinline)) void finish_part(int64_t at, int64_t columns_left, vf result) const {
+    const int count = static_cast<int>(std::clamp<int64_t>(columns_left, 0, VL));
     if (count == 0) return;
-    if (addend) result += count == VL ? load(addend.as<float>() + at) : load(addend.as<float>() + at, count);
-    with_type(out.dtype, [&](auto type) {
-      using T = decltype(type);
-      if (count == VL) store(out.as<T>() + at, result);
-      else store(out.as<T>() + at, result, count);
-    });
+    if (addend) result += load(addend.as<float>() + at, count);
+    with_type(out.dtype, [&](auto type) { store(out.as<decltype(type)>() + at, result, count); });
   }
 
   // Tiles [first_tile, last_tile) times P panels: a window of the panels at a time, so that it is fetched once for all tiles.
@@ -275,8 +271,10 @@ template <class Panel> struct Product {
         with_rows(q.rows_of(tile), [&](auto rows) {
           constexpr int R = rows;
           vf sums[P * vectors][R];
+#pragma GCC unroll 24
           for (int i = 0; i < P * vectors * R; i++) sums[i / R][i % R] = begin == 0 ? zero() : kept[i];
           add_blocks<Panel, R, P>(q, q.first_row(tile) * q.blocks, weight + panel * panel_bytes, panel_bytes, begin, end, sums);
+#pragma GCC unroll 24
           for (int i = 0; i < P * vectors * R; i++) {
             if (end < q.blocks) kept[i] = sums[i / R][i % R];
             else finish(q.first_row(tile) + i % R, panel * panel_rows + i / R * VL, sums[i / R][i % R]);
@@ -311,11 +309,11 @@ template <class Panel> void multiply_many(const Product<Panel>& work, Team& team
   constexpr int P = VL == 16 ? 2 : 1;
   const QuantisedRows& q = work.q;
   const int64_t tiles_at_once = std::max<int64_t>(1, tile_group_bytes / (q.blocks * quant_block * tile_rows));
-  const int64_t tile_groups = (q.tiles + tiles_at_once - 1) / tiles_at_once, panel_groups = (work.panels + panels_per_task - 1) / panels_per_task;
+  const int64_t tile_groups = (q.tiles + tiles_at_once - 1) / tiles_at_once, panel_groups = (work.panels + P - 1) / P;
   vf* memory = static_cast<vf*>(team.scratch(tiles_at_once * P * vectors * tile_rows * static_cast<int64_t>(sizeof(vf))));
   team.each(tile_groups * panel_groups, [&](int64_t task) {
-    const int64_t first = task / panel_groups * tiles_at_once, panel = task % panel_groups * panels_per_task;
-    work.template multiply_all<P>(panel, std::min(work.panels, panel + panels_per_task), first, std::min(q.tiles, first + tiles_at_once), window_blocks, memory);
+    const int64_t first = task / panel_groups * tiles_at_once, panel = task % panel_groups * P;
+    work.template multiply_all<P>(panel, std::min(work.panels, panel + P), first, std::min(q.tiles, first + tiles_at_once), window_blocks, memory);
   });
 }
 

@@ -7,7 +7,7 @@ import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { ConfigError } from '../util/errors.ts';
 import { BlockManager } from './block-manager.ts';
 import { Embedding } from './embedding.ts';
-import type { EngineStats, StepReport } from './engine-stats.ts';
+import { type EngineStats, EngineTotals, type StepReport } from './engine-stats.ts';
 import type { Generation } from './generation.ts';
 import type { Chunk, ModelRunner } from './model-runner.ts';
 import { PrefillBudget } from './prefill-budget.ts';
@@ -15,8 +15,8 @@ import { Reply } from './reply.ts';
 import { type CheckedRequest, checkContextFits, checkIds, checkRequest, type GenerationRequest } from './request.ts';
 import type { Logits } from './sampler.ts';
 import { type Scheduled, Scheduler, type SchedulerLimits } from './scheduler.ts';
-import type { Sequence } from './sequence.ts';
-import { DraftLength, type Drafter } from './speculation.ts';
+import { isGenerating, type Sequence } from './sequence.ts';
+import { draftAll, DraftLength, type Drafter } from './speculation.ts';
 import type { Task } from './task.ts';
 
 /** What the engine asks of a model: `ModelRunner`, or a stand-in in tests. */
@@ -36,8 +36,6 @@ export interface EngineOptions extends Partial<SchedulerLimits> {
 }
 
 const DEFAULT_LIMITS: SchedulerLimits = { maxNumSequences: 16, maxNumBatchedTokens: 512, prefixCache: true };
-/** Rows of one step that guesses may fill up: more rows cost more than the guesses save. */
-const MAX_CHECKED_ROWS = 16;
 /** Choosing tokens yields to the event loop after so long. */
 const MAX_BUSY_MS = 4;
 
@@ -51,17 +49,7 @@ export class Engine {
   readonly #drafter: Drafter | null;
   readonly #onStep: (report: StepReport) => void;
   readonly #tasks = new Map<Sequence, Task>();
-  readonly #totals = {
-    prefixQueriedTokens: 0,
-    prefixHitTokens: 0,
-    steps: 0,
-    lastBatchSize: 0,
-    lastBatchTokens: 0,
-    promptTokens: 0,
-    generatedTokens: 0,
-    draftedTokens: 0,
-    acceptedTokens: 0,
-  };
+  readonly #totals = new EngineTotals();
   #loop: Promise<void> | null = null;
   #isDisposed = false;
 
@@ -114,7 +102,7 @@ export class Engine {
   stats(): EngineStats {
     const { running, numSequences, numPreemptions } = this.#scheduler;
     return {
-      ...this.#totals,
+      ...this.#totals.now,
       numRunning: running.length,
       numWaiting: numSequences - running.length,
       kvBlocksTotal: this.#blocks.numBlocks,
@@ -202,51 +190,21 @@ export class Engine {
       return;
     }
     const modelMs = performance.now() - startedAt;
-    const report = this.#count(scheduled, modelMs);
+    const { numDecoding, ...counts } = this.#totals.addStep(scheduled);
+    this.#prefillBudget.observe(modelMs, counts.numPromptTokens, numDecoding);
     await this.#receive(scheduled, tasks, outputs);
-    this.#onStep({ ...report, samplingMs: performance.now() - startedAt - modelMs });
+    this.#onStep({ ...counts, modelMs, samplingMs: performance.now() - startedAt - modelMs });
   }
 
   /** Has tokens guessed for the sequences that generate. */
   async #draft(drafter: Drafter): Promise<void> {
-    const replies: Reply[] = [];
-    for (const sequence of this.#scheduler.running) {
+    const guessed = this.#scheduler.running.flatMap((sequence) => {
       sequence.numDrafted = 0;
       const task = this.#tasks.get(sequence);
-      if (task instanceof Reply && sequence.numUncomputed === 1 && sequence.length > sequence.promptLength) {
-        replies.push(task);
-      }
-    }
-    const share = Math.floor(MAX_CHECKED_ROWS / replies.length) - 1;
-    const requests = replies.flatMap(({ sequence, chooser, draftLength }) => {
-      // The step gives one more token than it takes guesses.
-      const maxTokens = Math.min(share, sequence.maxLength - sequence.length - 1, draftLength!.next());
-      return maxTokens > 0 ? [{ sequence, chooser, maxTokens }] : [];
+      if (!(task instanceof Reply) || !isGenerating(sequence)) return [];
+      return [{ sequence, chooser: task.chooser, draftLength: task.draftLength! }];
     });
-    if (requests.length === 0) return;
-    const drafts = await drafter.propose(requests);
-    for (const [i, { sequence }] of requests.entries()) {
-      if (sequence.status === 'running') sequence.draft(drafts[i]!);
-    }
-  }
-
-  #count(scheduled: readonly Scheduled[], modelMs: number): Omit<StepReport, 'samplingMs'> {
-    let numPromptTokens = 0;
-    let numDecodeTokens = 0;
-    let numDecoding = 0;
-    for (const { sequence, numTokens, numDrafted } of scheduled) {
-      if (sequence.numUncomputed === 1 && sequence.length > sequence.promptLength) {
-        numDecodeTokens += numTokens + numDrafted;
-        numDecoding++;
-      } else numPromptTokens += numTokens;
-    }
-    this.#prefillBudget.observe(modelMs, numPromptTokens, numDecoding);
-    const totals = this.#totals;
-    totals.steps++;
-    totals.lastBatchSize = scheduled.length;
-    totals.lastBatchTokens = numPromptTokens + numDecodeTokens;
-    totals.promptTokens += numPromptTokens;
-    return { numSequences: scheduled.length, numPromptTokens, numDecodeTokens, modelMs };
+    await draftAll(drafter, guessed);
   }
 
   async #receive(scheduled: readonly Scheduled[], tasks: readonly Task[], outputs: readonly Logits[]): Promise<void> {
@@ -269,17 +227,12 @@ export class Engine {
 
   #advance(task: Task, scheduled: Scheduled, output: Logits): void {
     const { sequence } = scheduled;
-    const totals = this.#totals;
     const isPromptComplete = sequence.numUncomputed === 0 && sequence.length === sequence.promptLength;
-    if (isPromptComplete && !sequence.isPromptWanted) {
-      totals.prefixQueriedTokens += sequence.promptLength;
-      totals.prefixHitTokens += sequence.numCached ?? 0;
-    }
-    const numGenerated = sequence.length;
+    if (isPromptComplete) this.#totals.addPrompt(sequence);
+    const numBefore = sequence.length;
     const { numAccepted, isOver } = task.receive(scheduled, output);
-    totals.generatedTokens += sequence.length - numGenerated;
-    totals.draftedTokens += scheduled.numDrafted;
-    totals.acceptedTokens += numAccepted;
+    this.#totals.addGenerated(sequence.length - numBefore);
+    this.#totals.addGuesses(scheduled.numDrafted, numAccepted);
     if (isPromptComplete && task instanceof Reply && task.siblings.length > 0) this.#branch(task, output);
     if (isOver) this.#forget(task);
     else if (numAccepted > 0) this.#scheduler.computed(sequence, numAccepted);
@@ -293,7 +246,7 @@ export class Engine {
     const going = siblings.filter((sibling) => {
       sibling.branchFrom(first);
       const isOver = sibling.advance(logits) === null;
-      this.#totals.generatedTokens += sibling.sequence.length - sibling.sequence.promptLength;
+      this.#totals.addGenerated(sibling.sequence.length - sibling.sequence.promptLength);
       if (isOver) this.#forget(sibling);
       return !isOver;
     });

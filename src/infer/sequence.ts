@@ -68,3 +68,8 @@ export class Sequence implements BlockTable {
     for (let i = 0; i < this.numDrafted; i++) this.#ids[this.#length + i] = ids[i]!;
   }
 }
+
+/** Whether only the newest token of its reply is left to compute. */
+export function isGenerating({ numUncomputed, length, promptLength }: Sequence): boolean {
+  return numUncomputed === 1 && length > promptLength;
+}

@@ -23,6 +23,31 @@ export interface Drafter {
   dispose(): void;
 }
 
+/** A sequence with what decides how many guesses it is worth. */
+export interface Guessed {
+  readonly sequence: Sequence;
+  readonly chooser: TokenChooser;
+  readonly draftLength: DraftLength;
+}
+
+/** Rows of one step that guesses may fill up: more rows cost more than the guesses save. */
+const MAX_CHECKED_ROWS = 16;
+
+/** Has tokens guessed for sequences that generate, and puts them behind their tokens. */
+export async function draftAll(drafter: Drafter, guessed: readonly Guessed[]): Promise<void> {
+  const share = Math.floor(MAX_CHECKED_ROWS / guessed.length) - 1;
+  const requests = guessed.flatMap(({ sequence, chooser, draftLength }) => {
+    // The step gives one more token than it takes guesses.
+    const maxTokens = Math.min(share, sequence.maxLength - sequence.length - 1, draftLength.next());
+    return maxTokens > 0 ? [{ sequence, chooser, maxTokens }] : [];
+  });
+  if (requests.length === 0) return;
+  const drafts = await drafter.propose(requests);
+  for (const [i, { sequence }] of requests.entries()) {
+    if (sequence.status === 'running') sequence.draft(drafts[i]!);
+  }
+}
+
 const MAX_PAUSE = 16; // steps
 
 /** How many guesses to ask for, from how many were taken: a few more after a full success, none for a while after failures in a row. */

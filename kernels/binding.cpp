@@ -41,7 +41,7 @@ struct TeamHandle {
 struct ProgramHandle {
   std::shared_ptr<TeamHandle> team;
   Program program;
-  bool running = false;
+  bool running = false, bound = false;
 };
 
 // A job on its way through the team and back to the event loop.
@@ -177,7 +177,7 @@ napi_value load(napi_env env, napi_callback_info info) {
   auto team = unwrap<TeamHandle>(env, arguments.value[0], team_tag);
   size_t count = 0;
   const double* words = typed_array_of<double>(env, arguments.value[1], napi_float64_array, &count);
-  return wrap(env, std::make_shared<ProgramHandle>(ProgramHandle{team, Program(words, count, team->isa->kernels)}), program_tag);
+  return wrap(env, std::make_shared<ProgramHandle>(ProgramHandle{team, Program(words, count, team->isa->kernels), false, false}), program_tag);
 }
 
 // Queues `body` for the team; the promise resolves with what it leaves in `Run::result`.
@@ -196,23 +196,32 @@ napi_value start(napi_env env, std::unique_ptr<Run> run, std::function<void(Run&
   return promise;
 }
 
-// (program, ArrayBuffers) -> promise
+void bind_buffers(napi_env env, Run& run, napi_value array) {
+  uint32_t count = 0;
+  check(napi_get_array_length(env, array, &count), "expected an array of buffers");
+  std::vector<Buffer> buffers(count);
+  for (uint32_t i = 0; i < count; i++) {
+    napi_value element;
+    check(napi_get_element(env, array, i, &element), "could not read its buffers");
+    buffers[i] = buffer_of(env, element);
+  }
+  run.program->bound = false;
+  run.program->program.bind(buffers);
+  run.program->bound = true;
+  check(napi_create_reference(env, array, 1, &run.buffers), "could not hold its buffers");
+}
+
+// (program, ArrayBuffers, or null for those of the last time, which the caller has kept) -> promise
 napi_value run_program(napi_env env, napi_callback_info info) {
   Arguments<2> arguments(env, info);
   auto run = std::make_unique<Run>();
   run->program = unwrap<ProgramHandle>(env, arguments.value[0], program_tag);
   run->team = run->program->team;
   if (run->program->running) throw std::invalid_argument("internal: a program was started while it runs");
-  uint32_t count = 0;
-  check(napi_get_array_length(env, arguments.value[1], &count), "expected an array of buffers");
-  std::vector<Buffer> buffers(count);
-  for (uint32_t i = 0; i < count; i++) {
-    napi_value element;
-    check(napi_get_element(env, arguments.value[1], i, &element), "could not read its buffers");
-    buffers[i] = buffer_of(env, element);
-  }
-  run->program->program.bind(buffers);
-  check(napi_create_reference(env, arguments.value[1], 1, &run->buffers), "could not hold its buffers");
+  napi_valuetype type;
+  check(napi_typeof(env, arguments.value[1], &type), "could not read its buffers");
+  if (type != napi_null) bind_buffers(env, *run, arguments.value[1]);
+  else if (!run->program->bound) throw std::invalid_argument("internal: a program was started without buffers");
   return start(env, std::move(run), [](Run& self, Team& team) {
     self.program->program.run(team, self.team->seconds.data(), self.team->calls.data());
   });

@@ -125,6 +125,13 @@ void multiply_window(Team& team, DType arithmetic, const Operand& a, int32_t* st
   const int64_t scratch_bytes = min_of(strips, block_strips) * strip_bytes + strip_slack_words * word_bytes;
   const bool shared = strips_of_a != nullptr;
   Multiplier multiplier{arithmetic, a, b, c, sums, shared ? strips_of_a : static_cast<int32_t*>(team.scratch(scratch_bytes)), shared};
+  if (strips == 1) {
+    multiplier.prepare(0, 1);
+    team.each_in_order(groups, [&](int64_t group, int64_t last) {
+      for (; group < last; group++) multiplier.multiply_group(group);
+    });
+    return;
+  }
   if (strips < 4 * team.size) {
     team.each(ceil_div(strips, block_strips) * groups, [&](int64_t i) {
       const int64_t first = i / groups * block_strips;

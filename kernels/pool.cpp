@@ -1,6 +1,7 @@
 // Threads, barriers and shared counters. Thread 0 takes jobs from the queue and leads the others through them.
 #include "pool.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 #if defined(__linux__)
@@ -15,6 +16,9 @@ namespace {
 
 // About 30 microseconds: longer than the usual wait at a barrier, short enough to leave the core to a busy neighbour.
 constexpr int spin_rounds = 1500;
+// About a millisecond, in which the next step of a reply mostly comes; waking up takes a fifth of one. Only thread 0 waits so for jobs: the
+// event loop, which makes the step, needs a core.
+constexpr int spin_rounds_for_job = 50000;
 
 void pause() {
 #if defined(__x86_64__)
@@ -26,23 +30,29 @@ void pause() {
 
 void Signal::advance() {
   value_.fetch_add(1, std::memory_order_seq_cst);
+  alert();
+}
+
+void Signal::alert() {
   if (sleepers_.load(std::memory_order_seq_cst) == 0) return;
   std::lock_guard<std::mutex> lock(mutex_);
   changed_.notify_all();
 }
 
-void Signal::wait(uint32_t seen) {
-  for (int i = 0; i < spin_rounds; i++) {
-    if (value() != seen) return;
-    pause();
+void Signal::wait(uint32_t seen, int rounds) {
+  for (;; rounds = spin_rounds) {
+    for (int i = 0; i < rounds; i++) {
+      if (value() != seen) return;
+      pause();
+    }
+    std::unique_lock<std::mutex> lock(mutex_);
+    sleepers_.fetch_add(1, std::memory_order_seq_cst);
+    if (value_.load(std::memory_order_seq_cst) == seen) changed_.wait(lock);
+    sleepers_.fetch_sub(1, std::memory_order_relaxed);
   }
-  std::unique_lock<std::mutex> lock(mutex_);
-  sleepers_.fetch_add(1, std::memory_order_seq_cst);
-  changed_.wait(lock, [&] { return value_.load(std::memory_order_seq_cst) != seen; });
-  sleepers_.fetch_sub(1, std::memory_order_relaxed);
 }
 
-Shared::Shared(int size) : teams_(size), scratch_(size), counters_(new Counter[max_counters]) {
+Shared::Shared(int size) : teams_(size), scratch_(size), max_counters_(std::max(64, 4 * size)), counters_(new Counter[max_counters_]) {
   for (int id = 0; id < size; id++) {
     teams_[id].id = id;
     teams_[id].size = size;
@@ -65,6 +75,7 @@ void Shared::submit(Job job) {
     queue_.push_back(std::move(job));
   }
   submitted_.advance();
+  started_.alert();  // all threads wake up at once, not the first one the others
 }
 
 bool Shared::take(Job& job) {
@@ -79,7 +90,7 @@ bool Shared::take(Job& job) {
         return true;
       }
     }
-    submitted_.wait(seen);
+    submitted_.wait(seen, spin_rounds_for_job);
   }
 }
 
@@ -101,7 +112,7 @@ void Shared::lead() {
 
 void Shared::follow(int id) {
   for (uint32_t seen = 0;; seen++) {
-    started_.wait(seen);
+    started_.wait(seen, 0);
     if (body_ == nullptr) return;
     (*body_)(teams_[id]);
     barrier(teams_[id]);
@@ -111,7 +122,7 @@ void Shared::follow(int id) {
 void Shared::barrier(Team& team) {
   const uint32_t seen = round_.value();
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < size()) {
-    round_.wait(seen);
+    round_.wait(seen, spin_rounds);
   } else {
     for (int i = 0; i < team.counters_used; i++) counters_[i].next.store(0, std::memory_order_relaxed);
     arrived_.store(0, std::memory_order_relaxed);
@@ -121,9 +132,11 @@ void Shared::barrier(Team& team) {
   team.counters_used = 0;
 }
 
-std::atomic<int64_t>& Shared::open_counter(Team& team) {
-  if (team.counters_used == max_counters) barrier(team);  // all threads open equally many, so all come here
-  return counters_[team.counters_used++].next;
+Counter* Shared::open_counters(Team& team, int count) {
+  if (team.counters_used + count > max_counters_) barrier(team);  // all threads open equally many, so all come here
+  Counter* first = &counters_[team.counters_used];
+  team.counters_used += count;
+  return first;
 }
 
 void Shared::fail(const char* message) {
@@ -145,6 +158,6 @@ void* Shared::scratch(int thread, int64_t bytes) {
 void Team::barrier() { shared->barrier(*this); }
 void Team::fail(const char* message) { shared->fail(message); }
 void* Team::scratch(int64_t bytes) { return shared->scratch(id, bytes); }
-std::atomic<int64_t>& Team::open_counter() { return shared->open_counter(*this); }
+Counter* Team::open_counters(int count) { return shared->open_counters(*this, count); }
 
 }  // namespace cria

@@ -18,8 +18,10 @@ class Signal {
  public:
   uint32_t value() const { return value_.load(std::memory_order_acquire); }
   void advance();
-  // Returns when the value differs from `seen`.
-  void wait(uint32_t seen);
+  // Makes those who sleep spin again: an advance is near.
+  void alert();
+  // Returns when the value differs from `seen`; spins so many rounds before it sleeps.
+  void wait(uint32_t seen, int rounds);
 
  private:
   std::atomic<uint32_t> value_{0};
@@ -44,14 +46,12 @@ class Shared {
   bool stopped() const { return stopped_; }
 
   void barrier(Team& team);
-  std::atomic<int64_t>& open_counter(Team& team);
+  Counter* open_counters(Team& team, int count);
   void fail(const char* message);
   void* scratch(int thread, int64_t bytes);
 
  private:
-  struct alignas(64) Counter { std::atomic<int64_t> next{0}; };
   struct Scratch { void* memory = nullptr; int64_t bytes = 0; };
-  static constexpr int max_counters = 64;  // between two barriers
 
   void lead();
   void follow(int id);
@@ -59,6 +59,7 @@ class Shared {
 
   std::vector<Team> teams_;
   std::vector<Scratch> scratch_;
+  const int max_counters_;  // between two barriers
   std::unique_ptr<Counter[]> counters_;
   std::atomic<int> arrived_{0};
   Signal round_;       // advances when all have arrived at a barrier

@@ -16,7 +16,7 @@ constexpr int tile_rows = VL == 16 ? 6 : VL == 8 ? 4 : 1;  // rows of x that are
 constexpr int64_t tile_group_bytes = 384 << 10;            // of rounded x that stay in the second-level cache
 constexpr int64_t window_blocks = 32;                      // of two panels that stay in the first-level cache
 constexpr int64_t blocks_per_task = 64;   // rounded at a time
-constexpr int64_t blocks_for_each = 256;  // so few are rounded by every thread for itself, which saves a barrier
+constexpr int64_t blocks_for_each = 256;  // so few are rounded by every thread for itself, which saves a barrier; as in native-lowering.ts
 
 // Rows of x as the product reads them: in tiles of about equal size, at most `tile_rows`; in a tile the rows' blocks lie side by side.
 struct QuantisedRows {
@@ -37,10 +37,12 @@ struct QuantisedRows {
 // Sums of four products of each lane's bytes, unsigned weights times signed x: start, dot for each word of a block, finish. `extra` is added once.
 struct ByteSum {
 #if defined(__AVX512VNNI__)
+  static constexpr bool takes_bytes = true;  // all 8 bits of the weights
   static CRIA_INLINE vi start(int32_t extra) { return splat(extra); }
   static CRIA_INLINE vi dot(vi acc, vi weights, vi x) { return (vi)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)weights, (__m512i)x); }
   static CRIA_INLINE vi finish(vi acc, int32_t) { return acc; }
 #elif defined(__AVX2__)
+  static constexpr bool takes_bytes = false;
   // Weights are below 16, so that the sixteen products of a 16-bit lane, at most 15 * 127 each, stay below 2^15.
   static CRIA_INLINE vi start(int32_t) { return vi{}; }
   static CRIA_INLINE vi dot(vi acc, vi weights, vi x) {
@@ -48,6 +50,7 @@ struct ByteSum {
   }
   static CRIA_INLINE vi finish(vi acc, int32_t extra) { return (vi)_mm256_madd_epi16((__m256i)acc, _mm256_set1_epi16(1)) + splat(extra); }
 #else
+  static constexpr bool takes_bytes = false;
   static CRIA_INLINE vi start(int32_t extra) { return splat(extra); }
   static CRIA_INLINE vi dot(vi acc, vi weights, vi x) {
     for (int byte = 0; byte < 32; byte += 8) acc += ((weights >> byte) & 255) * ((x << (24 - byte)) >> 24);
@@ -60,6 +63,7 @@ struct ByteSum {
 // The same for weights of 8 bits that are 128 too large. `bias` is what remains for the caller to take off, times the sum of x.
 #if defined(__AVX2__) && !defined(__AVX512VNNI__)
 struct WideByteSum {
+  static constexpr bool takes_bytes = false;
   static constexpr int bias = 0;  // unsigned times signed bytes would overflow 16 bits: |w| * (sign of w times x) cannot
   static CRIA_INLINE vi start(int32_t extra) { return splat(extra); }
   static CRIA_INLINE vi dot(vi acc, vi weights, vi x) {
@@ -89,15 +93,16 @@ template <> struct Format<PanelQ8> {
   static constexpr bool has_min = false;
   const PanelQ8& at;
   Format(const void* panel, int64_t block) : at(static_cast<const PanelQ8*>(panel)[block]) {}
-  CRIA_INLINE vi word(int w, int v) const { return load_chunk(at.quants[w], v); }
+  template <bool> CRIA_INLINE vi word(int w, int v) const { return load_chunk(at.quants[w], v); }
   CRIA_INLINE vf scale(int v) const { return load(at.scale + v * VL); }
   CRIA_INLINE vf min(int) const { return zero(); }
 };
 
-// Word 2c is the low nibbles of chunk c, word 2c + 1 the high ones.
-CRIA_INLINE vi nibbles(const uint8_t (*chunks)[64], int w, int v) {
+// Word 2c is the low nibbles of chunk c, word 2c + 1 the high ones, which `in_place` leaves where they are: 16 times as large.
+template <bool in_place> CRIA_INLINE vi nibbles(const uint8_t (*chunks)[64], int w, int v) {
   const vi both = load_chunk(chunks[w / 2], v);
-  return ((w % 2) ? (both >> 4) : both) & 0x0f0f0f0f;
+  if (w % 2 == 0) return both & 0x0f0f0f0f;
+  return in_place ? both & splat(static_cast<int32_t>(0xf0f0f0f0)) : (both >> 4) & 0x0f0f0f0f;
 }
 
 template <class Panel> struct NibbleFormat {
@@ -106,7 +111,7 @@ template <class Panel> struct NibbleFormat {
   static constexpr bool has_min = false;
   const Panel& at;
   NibbleFormat(const void* panel, int64_t block) : at(static_cast<const Panel*>(panel)[block]) {}
-  CRIA_INLINE vi word(int w, int v) const { return nibbles(at.quants, w, v); }
+  template <bool in_place> CRIA_INLINE vi word(int w, int v) const { return nibbles<in_place>(at.quants, w, v); }
   CRIA_INLINE vf scale(int v) const { return load(at.scale + v * VL); }
   CRIA_INLINE vf min(int) const { return zero(); }
 };
@@ -134,7 +139,7 @@ template <> struct Format<PanelQ4K> {
   const PanelQ4K& at;
   int part;
   Format(const void* panel, int64_t block) : at(static_cast<const PanelQ4K*>(panel)[block / 8]), part(static_cast<int>(block % 8)) {}
-  CRIA_INLINE vi word(int w, int v) const { return nibbles(at.quants[part], w, v); }
+  template <bool in_place> CRIA_INLINE vi word(int w, int v) const { return nibbles<in_place>(at.quants[part], w, v); }
   CRIA_INLINE vf scale(int v) const { return load(at.d + v * VL) * small_integers(at.scale[part] + v * VL); }
   CRIA_INLINE vf min(int v) const { return -(load(at.dmin + v * VL) * small_integers(at.min[part] + v * VL)); }
 };
@@ -196,26 +201,31 @@ CRIA_INLINE void add_blocks(const QuantisedRows& q, int64_t from, const uint8_t*
                             vf (&sums)[P * vectors][R]) {
   using Sum = typename Format<Panel>::Sum;
   constexpr int N = P * vectors;
+  // With registers to spare, high nibbles are summed apart, unshifted: fewer instructions, and two short chains instead of a long one.
+  constexpr bool apart = Sum::takes_bytes && !std::is_same_v<Panel, PanelQ8> && N * R <= 4;
   for (int64_t block = begin; block < end; block++) {
     const int32_t* words = q.words + (from + block * R) * 8;
     const int32_t* extra = q.extra + from + block * R;
     const float* scale = q.scale + from + block * R;
     const auto weights = [&](int n) { return Format<Panel>(panels + n / vectors * panel_bytes, block); };
-    vi exact[N][R];
+    vi exact[N][R], high[N][R];
 #pragma GCC unroll 16
     for (int n = 0; n < N; n++)
 #pragma GCC unroll 6
-      for (int r = 0; r < R; r++) exact[n][r] = Sum::start(Format<Panel>::has_min ? 0 : extra[r]);
+      for (int r = 0; r < R; r++) exact[n][r] = Sum::start(Format<Panel>::has_min ? 0 : extra[r]), high[n][r] = vi{};
 #pragma GCC unroll 8
     for (int w = 0; w < 8; w++) {
       vi word[N];
 #pragma GCC unroll 16
-      for (int n = 0; n < N; n++) word[n] = weights(n).word(w, n % vectors);
+      for (int n = 0; n < N; n++) word[n] = weights(n).template word<apart>(w, n % vectors);
 #pragma GCC unroll 6
       for (int r = 0; r < R; r++) {
         const vi x = splat(words[r * 8 + w]);
 #pragma GCC unroll 16
-        for (int n = 0; n < N; n++) exact[n][r] = Sum::dot(exact[n][r], word[n], x);
+        for (int n = 0; n < N; n++) {
+          vi& sum = apart && w % 2 ? high[n][r] : exact[n][r];
+          sum = Sum::dot(sum, word[n], x);
+        }
       }
     }
 #pragma GCC unroll 16
@@ -223,7 +233,7 @@ CRIA_INLINE void add_blocks(const QuantisedRows& q, int64_t from, const uint8_t*
       const vf weight_scale = weights(n).scale(n % vectors), min = weights(n).min(n % vectors);
 #pragma GCC unroll 6
       for (int r = 0; r < R; r++) {
-        const vi whole = Sum::finish(exact[n][r], Format<Panel>::has_min ? 0 : extra[r]);
+        const vi whole = Sum::finish(apart ? exact[n][r] + (high[n][r] >> 4) : exact[n][r], Format<Panel>::has_min ? 0 : extra[r]);
         sums[n][r] = fma(__builtin_convertvector(whole, vf), weight_scale * splat(scale[r]), sums[n][r]);
         if constexpr (Format<Panel>::has_min) {
           float scaled_sum;
@@ -293,14 +303,16 @@ template <class Panel> struct Product {
   }
 };
 
-// Few rows, as many panels at a time as there are registers for: streams of weights that hide each other's latency.
+// Few rows, limited by reading the weights: one row goes through them as they lie in memory, more share a load among as many panels as there
+// are registers for.
 template <class Panel> void multiply_few(const Product<Panel>& work, Team& team) {
   constexpr int most = VL == 16 ? 4 : VL == 8 ? 2 : 1;
   const bool is_wide = work.q.rows * 2 <= tile_rows && work.panels >= 2 * most * team.size;
-  const int64_t group = is_wide ? most : std::max(1, most / 2);
-  team.each((work.panels + group - 1) / group, [&](int64_t task) {
-    const int64_t begin = task * group, end = std::min(work.panels, begin + group);
-    if (is_wide) work.template multiply_all<most>(begin, end, 0, 1, work.q.blocks, nullptr);
+  const int64_t group = work.q.rows == 1 ? 1 : is_wide ? most : std::max(1, most / 2);
+  team.each_in_order((work.panels + group - 1) / group, [&](int64_t first, int64_t last) {
+    const int64_t begin = first * group, end = std::min(work.panels, last * group);
+    if (group == 1) work.template multiply_all<1>(begin, end, 0, 1, work.q.blocks, nullptr);
+    else if (is_wide) work.template multiply_all<most>(begin, end, 0, 1, work.q.blocks, nullptr);
     else work.template multiply_all<std::max(1, most / 2)>(begin, end, 0, 1, work.q.blocks, nullptr);
   });
 }
@@ -323,8 +335,8 @@ template <class Panel> void product(const Command& command, Team& team) {
   const int64_t rows = x.dim[0], columns = x.dim[1];
   const int64_t blocks = (columns + columns_of<Panel> - 1) / columns_of<Panel> * (columns_of<Panel> / quant_block);
   const int64_t bytes = quantised_workspace_bytes(rows, blocks);
-  if (bytes > command.workspace.bytes) return team.fail("internal: the workspace of a quantised product is too small");
   const bool each_for_itself = rows <= tile_rows && rows * blocks <= blocks_for_each;
+  if (!each_for_itself && bytes > command.workspace.bytes) return team.fail("internal: the workspace of a quantised product is too small");
   const QuantisedRows q(rows, blocks, each_for_itself ? team.scratch(bytes) : command.workspace.data);
   with_type(x.dtype, [&](auto type) {
     using T = decltype(type);

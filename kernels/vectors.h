@@ -24,13 +24,15 @@ template <class F> CRIA_INLINE void for_vectors(int64_t begin, int64_t end, F&& 
   if (i < end) f(i, FirstLanes{static_cast<int>(end - i)});
 }
 
-constexpr int64_t vector_block = 1 << 14;  // elements a thread takes at a time: long enough to hide the hand-out, short enough to balance
+constexpr int64_t vector_block = 1 << 14;  // most elements a thread takes at a time: long enough to hide the hand-out, short enough to balance
+constexpr int64_t least_block = 1 << 10;
 
 // The same over [0, count), shared by the team.
 template <class F> CRIA_INLINE void each_vector(Team& team, int64_t count, F&& f) {
-  team.each((count + vector_block - 1) / vector_block, [&](int64_t block) {
-    const int64_t begin = block * vector_block;
-    for_vectors(begin, count < begin + vector_block ? count : begin + vector_block, f);
+  const int64_t share = (count / team.size + least_block) / least_block * least_block, size = share < vector_block ? share : vector_block;
+  team.each((count + size - 1) / size, [&](int64_t block) {
+    const int64_t begin = block * size;
+    for_vectors(begin, count < begin + size ? count : begin + size, f);
   });
 }
 

@@ -34,7 +34,8 @@ export interface Addon {
   release(buffer: ArrayBuffer): void;
   createTeam(isa: string, threads: number): Handle;
   load(team: Handle, words: Float64Array): Handle;
-  run(program: Handle, buffers: readonly ArrayBuffer[]): Promise<void>;
+  /** Null stands for the buffers of the last run, which must still be there. */
+  run(program: Handle, buffers: readonly ArrayBuffer[] | null): Promise<void>;
   profile(team: Handle): Float64Array;
   pack: Convert;
   unpack: Convert;

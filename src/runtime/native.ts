@@ -184,8 +184,8 @@ export class NativeBackend implements Backend {
     return this.#arena;
   }
 
-  /** Runs a loaded program; only during a turn. */
-  execute(program: Handle, buffers: readonly ArrayBuffer[]): Promise<void> {
+  /** Runs a loaded program, with the buffers of its last run if none are given; only during a turn. */
+  execute(program: Handle, buffers: readonly ArrayBuffer[] | null): Promise<void> {
     return this.#addon.run(program, buffers);
   }
 
@@ -271,6 +271,8 @@ class NativeExecutable implements Executable {
   readonly #plan: Plan;
   readonly #states: readonly ArrayBuffer[];
   #program: Handle | null;
+  /** The arena, which changes when larger plans come, and the states, as of the last run. */
+  #buffers: readonly ArrayBuffer[] = [];
 
   constructor(backend: NativeBackend, plan: Plan, program: Handle, states: readonly ArrayBuffer[]) {
     this.#backend = backend;
@@ -283,9 +285,12 @@ class NativeExecutable implements Executable {
     return this.#backend.takeTurn(async () => {
       invariant(this.#program, 'internal: a disposed executable was run');
       this.#checkInputs(inputs);
-      const buffers = [this.#backend.arena(), ...this.#states];
+      const arena = this.#backend.arena();
+      const isBound = this.#buffers[0] === arena;
+      if (!isBound) this.#buffers = [arena, ...this.#states];
+      const buffers = this.#buffers;
       for (const [name, operand] of this.#plan.inputs) this.#backend.write(placeOf(operand, buffers), inputs[name]!);
-      await this.#backend.execute(this.#program, buffers);
+      await this.#backend.execute(this.#program, isBound ? null : buffers);
       const outputs = [...this.#plan.outputs].map(
         ([name, operand]) => [name, this.#backend.read(placeOf(operand, buffers))] as const,
       );
@@ -296,6 +301,7 @@ class NativeExecutable implements Executable {
   dispose(): void {
     void this.#backend.takeTurn(async () => {
       this.#program = null;
+      this.#buffers = [];
       this.#backend.unload(this);
     });
   }

@@ -31,7 +31,7 @@ const { values: flags } = parseArgs({
     model: { type: 'string' },
     text: { type: 'string' },
     part: { type: 'string', default: 'file' },
-    windows: { type: 'string', default: '80' },
+    windows: { type: 'string', default: '100' },
     folder: { type: 'string', default: 'parity' },
   },
 });
@@ -69,8 +69,8 @@ async function ourPerplexity(path: string, weightType: LoadOptions['weightType']
 async function llamaPerplexity(path: string) {
   const idsPath = join(flags.folder, 'ids.i32');
   writeFileSync(idsPath, new Uint8Array(ids.slice(0, Number(flags.windows) * WINDOW).buffer));
-  const args = ['--import', 'tsx', peerScript('llama-perplexity.ts'), path, idsPath, String(WINDOW), String(THREADS)];
-  const { nll, tokens } = JSON.parse((await run(process.execPath, args)).stdout) as { nll: number; tokens: number };
+  const args = [peerScript('llama_perplexity.py'), path, idsPath, String(WINDOW), String(THREADS)];
+  const { nll, tokens } = JSON.parse((await run(peersPython(), args)).stdout) as { nll: number; tokens: number };
   return { nll, perplexity: Math.exp(nll), tokens };
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { decodeToF32 } from '../formats/decode-f32.ts';
-import { encodeFromF32 } from '../formats/encode-f32.ts';
+import { fitQ40 } from '../formats/fit-four-bits.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import { STORED_DTYPES, type StoredDType } from '../formats/stored-dtype.ts';
 import { readTensorF32, rowOffset, type TensorInfo, type TensorSource } from '../formats/tensor-source.ts';
@@ -55,12 +55,12 @@ describe('packing a tensor', () => {
     }
   }
 
-  it('rounds to the 4 bits that a Q4_0 file made from the same values has', async () => {
+  it('rounds to 4 bits with the least error that is searched for', async () => {
     for (const [, open] of [...testBackends()].filter(([name]) => name.startsWith('native'))) {
       const source = await blocksSource('Q6_K');
       const values = await readTensorF32(source, 'w');
       const blocks = new Uint8Array((values.length / 32) * STORED_DTYPES.Q4_0.blockBytes);
-      encodeFromF32('Q4_0', values, blocks);
+      fitQ40(values, blocks);
       const expected = new Float32Array(values.length);
       decodeToF32('Q4_0', blocks, expected);
       const storage = open().createStorage('panel_q4', source.tensors.get('w')!.shape);

@@ -4,7 +4,7 @@
  */
 import { decodeToF32 } from '../formats/decode-f32.ts';
 import { IQ4_LEVELS } from '../formats/dequantise-small-blocks.ts';
-import { encodeFromF32 } from '../formats/encode-f32.ts';
+import { fitQ40 } from '../formats/fit-four-bits.ts';
 import { STORED_DTYPES, type StoredDType } from '../formats/stored-dtype.ts';
 import { readTensorF32, rowLayout, tensorInfo, type TensorSource } from '../formats/tensor-source.ts';
 import { type BlockFormat, PANEL_OF_BLOCKS, type Storage } from '../runtime/backend.ts';
@@ -35,14 +35,14 @@ export async function packTensor(source: TensorSource, name: string, storage: St
   }
 }
 
-/** Four bits are those of GGUF's Q4_0, so that a checkpoint and the Q4_0 file made from it are the same model. */
+/** Four bits are fitted with less error than those of a Q4_0 file. */
 function writeValues(storage: Storage, firstRow: number, numRows: number, values: Float32Array): void {
   const { blockSize, blockBytes } = STORED_DTYPES.Q4_0;
   if (storage.dtype !== 'panel_q4' || storage.writeBlocks === null || storage.shape[1]! % blockSize !== 0) {
     return storage.writeRows(firstRow, values);
   }
   const blocks = new Uint8Array((values.length / blockSize) * blockBytes);
-  encodeFromF32('Q4_0', values, blocks);
+  fitQ40(values, blocks);
   storage.writeBlocks('Q4_0', firstRow, numRows, blocks);
 }
 

@@ -14,7 +14,7 @@ import type { FileIdentity } from './source-identity.ts';
 import type { WeightForm, WeightStates } from './weight-states.ts';
 
 /** To be raised whenever a panel's layout or the way values are rounded into it changes (kernels/quantised.h, quantised-pack.cpp). */
-const LAYOUT_VERSION = 2;
+const LAYOUT_VERSION = 3;
 const MAGIC = 'criapack';
 /** The largest pages of the processors that cria runs on. */
 const PAGE_BYTES = 2 ** 14;

@@ -2,8 +2,8 @@
  * A checkpoint's own chat template, in Jinja. What messages say is masked while the template runs, so that only the template
  * itself can write special tokens, and so that its `trim` strips what Python's would.
  */
-import { Template } from '@huggingface/jinja';
 import type { AddedToken } from './added-tokens.ts';
+import { boundedTemplate, type BoundedTemplate } from './bounded-template.ts';
 import {
   DEFAULT_DATE,
   type ChatFormat,
@@ -19,9 +19,9 @@ import { ConfigError, FormatError } from '../util/errors.ts';
 
 /** Chat format that a Jinja template describes; a template that does not parse is a FormatError. */
 export function templateChatFormat(tokenizer: Tokenizer, source: string): ChatFormat {
-  let template: Template;
+  let template: BoundedTemplate;
   try {
-    template = new Template(adapted(source));
+    template = boundedTemplate(adapted(source));
   } catch (cause) {
     throw new FormatError(`The chat template does not parse: ${(cause as Error).message}.`, { cause });
   }
@@ -50,9 +50,9 @@ function rejectEqual(items: readonly { value: unknown }[], rejected: unknown): u
 
 class TemplateChat {
   readonly #tokenizer: Tokenizer;
-  readonly #template: Template;
+  readonly #template: BoundedTemplate;
 
-  constructor(tokenizer: Tokenizer, template: Template) {
+  constructor(tokenizer: Tokenizer, template: BoundedTemplate) {
     this.#tokenizer = tokenizer;
     this.#template = template;
   }
@@ -114,7 +114,7 @@ class TemplateChat {
       ...(toolsInUserMessage === undefined ? {} : { tools_in_user_message: toolsInUserMessage }),
     };
     try {
-      return this.#template.render(context);
+      return this.#template(context);
     } catch (cause) {
       throw new ConfigError(`The chat template refuses this conversation: ${(cause as Error).message}`, { cause });
     }

@@ -12,6 +12,8 @@ export {
 } from './constrain/compile.ts';
 export { toolConstraint, type ToolChoice, type ToolOptions, type ToolSignature } from './constrain/tool-constraint.ts';
 export { ConstraintVocabulary } from './constrain/vocabulary.ts';
+export { openTokenizer } from './formats/open-tokenizer.ts';
+export { openTokenizerPool, type TokenizerPool } from './formats/tokenizer-pool.ts';
 export { type Drafter } from './infer/speculation.ts';
 export { Engine, type EngineOptions } from './infer/engine.ts';
 export { type EngineStats, type StepReport } from './infer/engine-stats.ts';

@@ -1,16 +1,14 @@
 /**
  * `cria tokenizer`: encode, decode, train, inspect.
  */
-import { statSync } from 'node:fs';
-import { open } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
+import { existsSync } from 'node:fs';
 import { text as readAll } from 'node:stream/consumers';
 import { Command } from 'commander';
-import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import type { EncodeOptions, Tokenizer } from '../tokenizer/tokenizer.ts';
 import { FormatError, UsageError } from '../util/errors.ts';
 import { type CommandIo, logLine, printJson, printLine } from './io.ts';
+import { readJsonLines, writeJsonLine } from './json-lines.ts';
+import { checkpointPath } from './open-model.ts';
 
 interface EncodeFlags {
   tokenizer: string;
@@ -39,7 +37,10 @@ export function tokenizerCommand(io: CommandIo): Command {
   const command = new Command('tokenizer').description('text to token ids and back; train a vocabulary');
   const add = (name: string, description: string): Command =>
     command.command(name).description(description).option('--json', 'print JSON on stdout');
-  const which = ['--tokenizer <path>', 'folder with a tokenizer, a model or a run'] as const;
+  const which = [
+    '--tokenizer <path>',
+    'a folder with a tokenizer, a .gguf file, a run, nano or a Hugging Face id',
+  ] as const;
   const lines = 'a file (- for stdin) with one JSON object a line; the answer is one line each';
   add('encode [text]', 'print the ids of a text (of stdin where none is given)')
     .requiredOption(...which)
@@ -64,23 +65,51 @@ export function tokenizerCommand(io: CommandIo): Command {
 }
 
 async function encode(given: string | undefined, flags: EncodeFlags, io: CommandIo): Promise<void> {
-  const tokenizer = await openTokenizer(flags.tokenizer);
   const options = { bos: flags.bos ?? false, eos: flags.eos ?? false, allowSpecial: flags.special ?? false };
   if (flags.jsonl !== undefined) {
     if (given !== undefined) throw new UsageError('give either TEXT or --jsonl, not both');
-    return answerLines(flags.jsonl, io, (line, where) => ({ ids: tokenizer.encode(textOf(line, where), options) }));
+    return encodeLines(flags.tokenizer, flags.jsonl, options, io);
   }
+  const tokenizer = await openTokenizer(flags.tokenizer, io);
   const ids = tokenizer.encode(given ?? (await readAll(io.stdin)), options);
   if (flags.json) printJson(io, { ids });
   else printLine(io, ids.join(' '));
 }
 
+const BATCH_CHARACTERS = 2 ** 23;
+
+/** Lines of a file go to threads in batches; a line of stdin is answered before the next is read, as programs that hold on to a pipe expect. */
+async function encodeLines(name: string, file: string, options: EncodeOptions, io: CommandIo): Promise<void> {
+  const { openTokenizerPool } = await import('../formats/tokenizer-pool.ts');
+  const pool = await openTokenizerPool(await tokenizerPath(name, io));
+  const most = file === '-' ? 0 : BATCH_CHARACTERS;
+  let [texts, numCharacters]: [string[], number] = [[], 0];
+  const answer = async () => {
+    for (const ids of await pool.encode(texts, options)) await writeJsonLine({ ids: Array.from(ids) }, io);
+    [texts, numCharacters] = [[], 0];
+  };
+  try {
+    for await (const { value, where } of readJsonLines(file, io)) {
+      const text = textOf(value, where);
+      texts.push(text);
+      numCharacters += text.length;
+      if (numCharacters >= most) await answer();
+    }
+    await answer();
+  } finally {
+    await pool.close();
+  }
+}
+
 async function decode(given: readonly string[], flags: DecodeFlags, io: CommandIo): Promise<void> {
-  const tokenizer = await openTokenizer(flags.tokenizer);
+  const tokenizer = await openTokenizer(flags.tokenizer, io);
   const options = { skipSpecial: flags.skipSpecial ?? false };
   if (flags.jsonl !== undefined) {
     if (given.length > 0) throw new UsageError('give either IDS or --jsonl, not both');
-    return answerLines(flags.jsonl, io, (line, where) => ({ text: tokenizer.decode(idsOf(line, where), options) }));
+    for await (const { value, where } of readJsonLines(flags.jsonl, io)) {
+      await writeJsonLine({ text: tokenizer.decode(idsOf(value, where), options) }, io);
+    }
+    return;
   }
   const words = (given.length > 0 ? given.join(' ') : await readAll(io.stdin)).split(/[\s,]+/).filter(Boolean);
   const ids = words.map(Number);
@@ -123,7 +152,7 @@ async function inspect(
   { tokenizer: path, json }: EncodeFlags,
   io: CommandIo,
 ): Promise<void> {
-  const tokenizer = await openTokenizer(path);
+  const tokenizer = await openTokenizer(path, io);
   if (given !== undefined) {
     const tokens = tokenizer.encode(given, { allowSpecial: true }).map((id) => ({
       id,
@@ -162,49 +191,14 @@ function hasBytes(tokenizer: Tokenizer, id: number): boolean {
   }
 }
 
-/** The tokenizer of a folder, a file in it, or a training run. */
-async function openTokenizer(path: string): Promise<Tokenizer> {
-  const { loadTokenizerFolder } = await import('../formats/tokenizer-files.ts');
-  const kind = statSync(path, { throwIfNoEntry: false });
-  if (kind === undefined) throw new FormatError(`${path}: does not exist; give a folder that holds a tokenizer`);
-  const folder = kind.isDirectory() ? path : dirname(path);
-  const inRun = join(folder, 'tokenizer');
-  const isRun = statSync(join(inRun, 'tokenizer.model'), { throwIfNoEntry: false }) !== undefined;
-  return loadTokenizerFolder(isRun ? inRun : folder);
+/** A path, or the model that the name means. */
+async function tokenizerPath(name: string, io: CommandIo): Promise<string> {
+  return existsSync(name) ? name : checkpointPath(name, io);
 }
 
-/** Answers each line of a jsonl file with one line, keeping up with a slow reader. */
-async function answerLines(
-  file: string,
-  io: CommandIo,
-  answer: (value: unknown, where: string) => object,
-): Promise<void> {
-  const input = file === '-' ? io.stdin : await openLines(file);
-  let number = 0;
-  for await (const line of createInterface({ input, crlfDelay: Infinity })) {
-    number++;
-    if (line.trim() === '') continue;
-    const where = `${file}: line ${number}`;
-    const written = io.stdout.write(`${JSON.stringify(answer(parse(line, where), where))}\n`);
-    if (!written) await new Promise((resolve) => io.stdout.once('drain', resolve));
-  }
-}
-
-async function openLines(file: string): Promise<Readable> {
-  try {
-    return (await open(file)).createReadStream();
-  } catch (cause) {
-    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    throw new FormatError(`${file}: ${missing ? 'does not exist; check the path' : 'cannot be opened'}`, { cause });
-  }
-}
-
-function parse(line: string, where: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch (cause) {
-    throw new FormatError(`${where} is not JSON; each line must be one object`, { cause });
-  }
+async function openTokenizer(name: string, io: CommandIo): Promise<Tokenizer> {
+  const { openTokenizer: open } = await import('../formats/open-tokenizer.ts');
+  return open(await tokenizerPath(name, io));
 }
 
 function textOf(value: unknown, where: string): string {

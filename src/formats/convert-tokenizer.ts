@@ -5,7 +5,7 @@
 import { copyFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { readGgufTokenizer, writeGgufTokenizer } from '../tokenizer/gguf-vocab.ts';
+import { writeGgufTokenizer } from '../tokenizer/gguf-vocab.ts';
 import { writeHfTokenizer } from '../tokenizer/hf-write.ts';
 import { writeTiktoken } from '../tokenizer/tiktoken-file.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
@@ -15,6 +15,7 @@ import type { Checkpoint, CheckpointFormat } from './checkpoint.ts';
 import { FileReader } from './file-reader.ts';
 import type { GgufCheckpoint } from './gguf-checkpoint.ts';
 import type { GgufValue } from './gguf-header.ts';
+import { ggufTokenizer } from './open-tokenizer.ts';
 import { loadTokenizerFolder, saveTokenizerFolder } from './tokenizer-files.ts';
 
 const HF_FILES = [
@@ -34,7 +35,7 @@ const META_FORMATS: ReadonlySet<CheckpointFormat> = new Set(['meta', 'cria']);
 export async function checkpointTokenizer(checkpoint: Checkpoint): Promise<Tokenizer | null> {
   if (checkpoint.format === 'gguf') {
     if (checkpoint.metadata['tokenizer.ggml.model'] === undefined) return null;
-    return readGgufTokenizer((key) => checkpoint.metadata[key]);
+    return ggufTokenizer(checkpoint.path, (key) => checkpoint.metadata[key]);
   }
   const names = new Set(await readdir(checkpoint.path));
   if (!names.has('tokenizer.json') && !names.has('tokenizer.model')) return null;

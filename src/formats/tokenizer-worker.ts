@@ -1,0 +1,31 @@
+/**
+ * The thread behind tokenizer-pool.ts: opens a tokenizer once, then takes texts and gives their ids in one array, and where each text's end.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import type { EncodeOptions } from '../tokenizer/tokenizer.ts';
+import { invariant } from '../util/errors.ts';
+import { openTokenizer } from './open-tokenizer.ts';
+
+export interface EncodeTextsRequest {
+  readonly texts: readonly string[];
+  readonly options: EncodeOptions;
+}
+
+export interface EncodedTexts {
+  readonly ids: Uint32Array<ArrayBuffer>;
+  readonly ends: readonly number[];
+}
+
+invariant(parentPort !== null, 'internal: tokenizer-worker.ts runs in a worker thread');
+const port = parentPort;
+const tokenizer = await openTokenizer((workerData as { readonly path: string }).path);
+
+port.on('message', ({ texts, options }: EncodeTextsRequest) => {
+  const parts = texts.map((text) => tokenizer.encodeToUint32(text, options));
+  const ends: number[] = [];
+  let length = 0;
+  for (const part of parts) ends.push((length += part.length));
+  const ids = new Uint32Array(length);
+  for (const [i, part] of parts.entries()) ids.set(part, ends[i]! - part.length);
+  port.postMessage({ ids, ends } satisfies EncodedTexts, [ids.buffer]);
+});

@@ -26,6 +26,7 @@ const CONTRACT: Readonly<Record<string, readonly string[]>> = {
   ],
   chat: [],
   bench: ['--model', '--shape', '--quant', '--prompt-tokens', '--gen-tokens', '--concurrency', '--json'],
+  perplexity: ['--model', '--file', '--context', '--json'],
   plan: ['--size', '--context', '--batch', '--kv', '--train', '--json'],
   pretrain: ['--recipe', '--config', '--set', '--out', '--resume', '--dry-run', '--json'],
   inspect: ['--json'],
@@ -34,6 +35,7 @@ const CONTRACT: Readonly<Record<string, readonly string[]>> = {
   pull: ['--json'],
   list: ['--json'],
   remove: ['--json'],
+  serve: ['--host', '--port', '--api-key-file'],
   start: [],
 };
 

@@ -8,19 +8,19 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { damaged, generator } from './fuzz-damage.ts';
 import { typedTokenizerMetadata } from '../src/formats/convert-tokenizer.ts';
-import { openGguf } from '../src/formats/gguf.ts';
-import { plainMetadata } from '../src/formats/gguf-checkpoint.ts';
 import { writeGguf } from '../src/formats/gguf-write.ts';
 import { mergeAdapter } from '../src/formats/merge-adapter.ts';
 import { openCheckpoint } from '../src/formats/open-checkpoint.ts';
 import { openSafetensors } from '../src/formats/safetensors.ts';
+import { openTokenizer } from '../src/formats/open-tokenizer.ts';
 import { openPeftAdapter } from '../src/formats/peft.ts';
 import { readTensorF32, type TensorSource } from '../src/formats/tensor-source.ts';
-import { loadTokenizerFolder } from '../src/formats/tokenizer-files.ts';
 import { openTorchFile } from '../src/formats/torch-file.ts';
-import { readGgufTokenizer } from '../src/tokenizer/gguf-vocab.ts';
+import { templateChatFormat } from '../src/tokenizer/chat-template.ts';
 import { readHfTokenizer } from '../src/tokenizer/hf-read.ts';
+import type { ChatMessage } from '../src/tokenizer/chat-message.ts';
 import type { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import { CriaError, FormatError } from '../src/util/errors.ts';
 
@@ -67,16 +67,17 @@ const TARGETS: readonly Target[] = [
     name: 'tokenizer-json',
     file: `${TOKENIZERS}/smollm-like.json`,
     as: 'tokenizer.json',
-    openIt: openTokenizer,
+    openIt: useTokenizer,
     headerBytes: WHOLE_FILE,
   },
   {
     name: 'tokenizer-model',
     file: `${TOKENIZERS}/vocabulary/tokenizer.model`,
-    openIt: openTokenizer,
+    openIt: useTokenizer,
     headerBytes: WHOLE_FILE,
   },
-  { name: 'gguf-tokenizer', file: GGUF_TOKENIZER, openIt: openGgufTokenizer, headerBytes: WHOLE_FILE },
+  { name: 'chat-template', file: `${TOKENIZERS}/chat/llama3.2.jinja`, openIt: useTemplate, headerBytes: WHOLE_FILE },
+  { name: 'gguf-tokenizer', file: GGUF_TOKENIZER, openIt: useTokenizer, headerBytes: WHOLE_FILE },
 ];
 
 function readAll(open: (path: string) => Promise<TensorSource>): (path: string) => Promise<void> {
@@ -120,148 +121,36 @@ async function openMerged(path: string): Promise<void> {
 
 const SAMPLE = "Romeo\u2019s  d\u00e9j\u00e0 vu\n\t\u{1f999}\u0000 12345 <|im_start|> \ud800 it's\u0085";
 
-function useTokenizer(tokenizer: Tokenizer): void {
-  const ids = tokenizer.encode(SAMPLE, { allowSpecial: true });
-  tokenizer.decode(ids);
+async function useTokenizer(path: string): Promise<void> {
+  const tokenizer = await openTokenizer(path);
+  tokenizer.decode(tokenizer.encode(SAMPLE, { allowSpecial: true }));
 }
 
-async function openTokenizer(path: string): Promise<void> {
-  useTokenizer(await loadTokenizerFolder(dirname(path)));
-}
+const CHAT: readonly ChatMessage[] = [
+  { role: 'system', content: 'Be brief.' },
+  { role: 'user', content: SAMPLE },
+  { role: 'assistant', content: '', toolCalls: [{ name: 'look', arguments: { at: ['it', 1] } }] },
+  { role: 'tool', content: '{"seen": true}' },
+];
+const CHAT_OPTIONS = { addGenerationPrompt: true, tools: [{ type: 'function', function: { name: 'look' } }] } as const;
 
-async function openGgufTokenizer(path: string): Promise<void> {
-  const file = await openGguf(path);
+async function useTemplate(path: string): Promise<void> {
+  templateTokenizer ??= await openTokenizer(`${TOKENIZERS}/vocabulary`);
   try {
-    const metadata = plainMetadata(file.metadata);
-    useTokenizer(readGgufTokenizer((key) => metadata[key]));
+    templateChatFormat(templateTokenizer, await readFile(path, 'utf8')).encode(CHAT, CHAT_OPTIONS);
   } catch (error) {
-    // The reader knows metadata, not files.
+    // The reader knows texts, not files.
     if (error instanceof CriaError && error.code !== 'E_INTERNAL') throw new FormatError(`${path}: ${error.message}`);
     throw error;
-  } finally {
-    await file.close();
   }
 }
+let templateTokenizer: Tokenizer | null = null;
 
 /** A GGUF file that holds nothing but a vocabulary. */
 async function writeGgufVocabulary(path: string): Promise<void> {
   const tokenizer = readHfTokenizer({ tokenizerJson: await readFile(`${TOKENIZERS}/smollm-like.json`, 'utf8') });
   await mkdir(dirname(path));
   await writeGguf(path, typedTokenizerMetadata(tokenizer, null), []);
-}
-
-/** A small generator of its own, so that a seed names a run whatever the library does (mulberry32). */
-function generator(seed: number): (limit: number) => number {
-  let state = seed >>> 0;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * limit);
-  };
-}
-
-const NUMBERS = [
-  0n,
-  1n,
-  2n,
-  255n,
-  2n ** 16n,
-  2n ** 31n - 1n,
-  2n ** 31n,
-  2n ** 32n - 1n,
-  2n ** 53n,
-  2n ** 60n,
-  2n ** 63n,
-  2n ** 64n - 1n,
-];
-const TEXTS = [
-  '-1',
-  '1e999',
-  '4611686018427387904',
-  'null',
-  '[[[[[[',
-  '{"a":',
-  '"../../x"',
-  '""',
-  'NaN',
-  '1.5',
-  'true',
-  '\0',
-];
-
-type Damage = (bytes: Buffer, random: (limit: number) => number, limit: number) => Buffer;
-
-const DAMAGES: readonly Damage[] = [
-  (bytes, random, limit) => {
-    bytes[random(limit)]! ^= 1 << random(8);
-    return bytes;
-  },
-  (bytes, random, limit) => {
-    for (let i = 1 + random(8); i > 0; i--) bytes[random(limit)] = random(256);
-    return bytes;
-  },
-  (bytes, random) => bytes.subarray(0, random(bytes.length)),
-  (bytes, random, limit) => {
-    const at = random(Math.max(1, limit - 8));
-    if (at + 8 <= bytes.length) bytes.writeBigUInt64LE(NUMBERS[random(NUMBERS.length)]!, at);
-    return bytes;
-  },
-  (bytes, random, limit) => {
-    const at = random(Math.max(1, limit - 4));
-    if (at + 4 <= bytes.length) bytes.writeUInt32LE(Number(NUMBERS[random(NUMBERS.length)]! & 0xffffffffn), at);
-    return bytes;
-  },
-  (bytes, random, limit) => {
-    const [from, to, length] = [random(limit), random(limit), 1 + random(64)];
-    bytes.copy(bytes, to, from, Math.min(bytes.length, from + length));
-    return bytes;
-  },
-  (bytes, random, limit) => {
-    const [at, length] = [random(limit), random(64)];
-    return random(2) === 0
-      ? Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + length)])
-      : Buffer.concat([bytes.subarray(0, at), bytes.subarray(at, at + length), bytes.subarray(at)]);
-  },
-  (bytes, random, limit) => {
-    const at = random(limit);
-    const text = Buffer.from(TEXTS[random(TEXTS.length)]!);
-    return Buffer.concat([bytes.subarray(0, at), text, bytes.subarray(at + random(12))]);
-  },
-  (bytes, random, limit) => {
-    // Eight bytes of another place: two tensors at one offset, or a count that belongs elsewhere.
-    const [from, to] = [random(limit), random(limit)];
-    bytes.copy(bytes, to, from, Math.min(bytes.length, from + 8));
-    return bytes;
-  },
-  (bytes, random, limit) => {
-    // A number of the text in place of another: two tensors at one offset, an id twice.
-    const text = bytes.toString('latin1', 0, limit);
-    const numbers = [...text.matchAll(/\d+/g)];
-    if (numbers.length < 2 || numbers.length > 10_000) return bytes;
-    const [from, to] = [numbers[random(numbers.length)]!, numbers[random(numbers.length)]!];
-    return Buffer.concat([
-      bytes.subarray(0, to.index),
-      Buffer.from(from[0], 'latin1'),
-      bytes.subarray(to.index + to[0].length),
-    ]);
-  },
-  (bytes, random, limit) => {
-    // A zip archive ends with its directory; other formats end with data.
-    const tail = Math.min(bytes.length, limit);
-    bytes[bytes.length - 1 - random(tail)] = random(256);
-    return bytes;
-  },
-];
-
-/** The value of `original`, damaged in one to three ways. */
-function damaged(original: Buffer, headerBytes: number, random: (limit: number) => number): Buffer {
-  let bytes: Buffer = Buffer.from(original);
-  for (let times = 1 + random(3); times > 0 && bytes.length > 0; times--) {
-    const limit = random(8) === 0 ? bytes.length : Math.min(headerBytes, bytes.length);
-    bytes = DAMAGES[random(DAMAGES.length)]!(bytes, random, limit);
-  }
-  return bytes;
 }
 
 async function fuzz(target: Target, mutations: number, seed: number): Promise<void> {

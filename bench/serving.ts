@@ -6,15 +6,18 @@
  *   lateness  how late a 1 ms timer of the server is while 8 streams run
  *   prefix    time to the first token of a prompt of 512 tokens, seen before or not
  *   mixed     longest pause of 4 streams while prompts of 1,000 tokens arrive
+ *   peer      8 streams over HTTP against 8 sequences in llama.cpp, alternately, both on the file --model (bench/peers/README.md)
  *
- *   npx tsx bench/serving.ts [--shape llama3.2-1b] [--quant q4] [--parts overhead,prefix,mixed] [--rounds 3] [--json]
+ *   npx tsx bench/serving.ts [--shape llama3.2-1b] [--quant q4] [--model FILE.gguf] [--parts overhead,prefix,mixed] [--rounds 3] [--json]
  */
+import { availableParallelism } from 'node:os';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { openCheckpoint } from '../src/formats/open-checkpoint.ts';
 import { Engine } from '../src/infer/engine.ts';
 import { ModelRunner } from '../src/infer/model-runner.ts';
-import { randomModel, stateBytes } from '../src/infer/model.ts';
+import { type InferenceModel, loadModel, randomModel, stateBytes } from '../src/infer/model.ts';
 import { touchCache } from '../src/infer/touch-cache.ts';
 import type { WeightType } from '../src/infer/weight-type.ts';
 import type { LlamaConfig } from '../src/model/config.ts';
@@ -26,11 +29,14 @@ import type { ModelCatalog, ServedModel } from '../src/server/served-model.ts';
 import { ByteTable } from '../src/tokenizer/byte-table.ts';
 import { llama3Tokenizer } from '../src/tokenizer/llama3-tokenizer.ts';
 import type { Tokenizer } from '../src/tokenizer/tokenizer.ts';
+import { UsageError } from '../src/util/errors.ts';
 import { integer, randomStream } from '../src/util/rng.ts';
-import { median } from './interleave.ts';
+import { interleave, median, type Sample, speedRatio, type Timing } from './interleave.ts';
 import { LineProcess } from './line-process.ts';
 import { machine, renderMachine } from './machine.ts';
+import type { LlamaSettings } from './peers/llama-contender.ts';
 import type { ClientStream, StreamTimes } from './serving-client.ts';
+import { BATCH, type Room } from './workloads.ts';
 
 const CONTEXT = 2048;
 const SHORT_PROMPT = 16;
@@ -60,12 +66,26 @@ interface Stand {
   end(): Promise<void>;
 }
 
-async function stand(shape: string, weightType: WeightType): Promise<Stand> {
+const ROOM = { contextLength: CONTEXT, batch: 9 };
+
+function randomWeights(shape: string, weightType: WeightType): InferenceModel {
   const config = { ...sizeConfig(shape), maxSeqLen: CONTEXT };
   const kvType = weightType === 'f32' || weightType === 'bf16' ? weightType : 'f16';
-  const weights = randomModel(config, createNativeBackend(), { weightType, kvType, contextLength: CONTEXT, batch: 9 });
+  return randomModel(config, createNativeBackend(), { weightType, kvType, ...ROOM });
+}
+
+async function weightsOf(file: string): Promise<InferenceModel> {
+  const checkpoint = await openCheckpoint(file);
+  try {
+    return await loadModel(checkpoint, createNativeBackend(), { weightType: 'stored', kvType: 'f16', ...ROOM });
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+async function stand(weights: InferenceModel): Promise<Stand> {
   await touchCache(weights);
-  const tokenizer = plainTokenizer(config);
+  const tokenizer = plainTokenizer(weights.config);
   const steps: Step[] = [];
   const engine = new Engine(new ModelRunner(weights), tokenizer, {
     onStep: ({ numSequences, numPromptTokens }) =>
@@ -215,10 +235,37 @@ async function mixed(at: Stand): Promise<object> {
   return { longestPauseMs: Math.max(...pauses), firstTokenOfArrivalsMs: firstTokens.map(Math.round) };
 }
 
+/** Room for keys and values of eight short sequences. */
+const PEER_ROOM: Room = { contextTokens: 512, sequences: BATCH };
+
+/** Tokens a second of eight streams over HTTP, and of eight sequences in llama.cpp. */
+async function againstPeer(at: Stand, modelPath: string, rounds: number): Promise<object> {
+  const settings: LlamaSettings = { modelPath, threads: availableParallelism(), ...PEER_ROOM };
+  const script = fileURLToPath(new URL('peers/llama-contender.ts', import.meta.url));
+  const peer = new LineProcess('llama.cpp', process.execPath, ['--import', 'tsx', script, JSON.stringify(settings)]);
+  try {
+    const prompts = () => Array.from({ length: BATCH }, () => freshPrompt(SHORT_PROMPT, at.model));
+    const contenders = [
+      { name: 'http', measure: async () => ({ seconds: (await overHttp(at, prompts())) / BATCH }) },
+      { name: 'llama.cpp', measure: () => peer.ask<Sample>('batch') },
+    ];
+    const [http, llama] = await interleave(contenders, { rounds, pauseMs: 50 });
+    const { minima, medians } = speedRatio(http!, llama!);
+    return { httpTokensPerSecond: rates(http!), llamaTokensPerSecond: rates(llama!), faster: { minima, medians } };
+  } finally {
+    await peer.close();
+  }
+}
+
+function rates({ minSeconds, medianSeconds }: Timing): object {
+  return { best: 1 / minSeconds, median: 1 / medianSeconds };
+}
+
 const { values } = parseArgs({
   options: {
     shape: { type: 'string', default: 'llama3.2-1b' },
     quant: { type: 'string', default: 'q4' },
+    model: { type: 'string' },
     parts: { type: 'string', default: 'overhead,prefix,mixed' },
     rounds: { type: 'string', default: '3' },
     json: { type: 'boolean', default: false },
@@ -226,12 +273,14 @@ const { values } = parseArgs({
 });
 const parts = new Set(values.parts.split(','));
 const rounds = Number(values.rounds);
-const at = await stand(values.shape, values.quant as WeightType);
+const { model, shape, quant } = values;
+if (parts.has('peer') && model === undefined) throw new UsageError('the part peer needs --model FILE.gguf');
+const at = await stand(model === undefined ? randomWeights(shape, quant as WeightType) : await weightsOf(model));
 const report = {
-  shape: values.shape,
-  quant: values.quant,
+  ...(model === undefined ? { shape, quant } : { model }),
   ...(parts.has('overhead') ? { one: await overhead(at, 1, rounds), eight: await overhead(at, 8, rounds) } : {}),
   ...(parts.has('prefix') ? { prefix: await prefix(at, rounds) } : {}),
+  ...(parts.has('peer') ? { peer: await againstPeer(at, model!, rounds) } : {}),
   ...(parts.has('mixed') ? { mixed: await mixed(at) } : {}),
 };
 await at.end();

@@ -50,6 +50,7 @@ export class Engine {
   readonly #onStep: (report: StepReport) => void;
   readonly #tasks = new Map<Sequence, Task>();
   readonly #totals = new EngineTotals();
+  #undelivered: Generation[] = [];
   #loop: Promise<void> | null = null;
   #isDisposed = false;
 
@@ -172,7 +173,15 @@ export class Engine {
     } catch (error) {
       for (const task of this.#tasks.values()) this.#fail(task, error);
     }
+    this.#deliver();
     this.#loop = null;
+  }
+
+  /** Hands the tokens of the last step to their readers. */
+  #deliver(): void {
+    const generations = this.#undelivered;
+    this.#undelivered = [];
+    for (const generation of generations) generation.deliver();
   }
 
   async #step(): Promise<void> {
@@ -184,7 +193,9 @@ export class Engine {
     let outputs: Logits[];
     try {
       if (copies.length > 0) this.#runner.copyBlocks(copies);
-      outputs = await this.#runner.run(scheduled.map((each, i) => chunkOf(each, tasks[i]!.begin(each))));
+      const running = this.#runner.run(scheduled.map((each, i) => chunkOf(each, tasks[i]!.begin(each))));
+      this.#deliver(); // readers do their work while the model computes
+      outputs = await running;
     } catch (error) {
       for (const task of tasks) this.#cancel(task, error);
       return;
@@ -231,6 +242,7 @@ export class Engine {
     if (isPromptComplete) this.#totals.addPrompt(sequence);
     const numBefore = sequence.length;
     const { numAccepted, isOver } = task.receive(scheduled, output);
+    if (task instanceof Reply) this.#undelivered.push(task.generation);
     this.#totals.addGenerated(sequence.length - numBefore);
     this.#totals.addGuesses(scheduled.numDrafted, numAccepted);
     if (isPromptComplete && task instanceof Reply && task.siblings.length > 0) this.#branch(task, output);
@@ -246,6 +258,7 @@ export class Engine {
     const going = siblings.filter((sibling) => {
       sibling.branchFrom(first);
       const isOver = sibling.advance(logits) === null;
+      this.#undelivered.push(sibling.generation);
       this.#totals.addGenerated(sibling.sequence.length - sibling.sequence.promptLength);
       if (isOver) this.#forget(sibling);
       return !isOver;

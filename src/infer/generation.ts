@@ -66,9 +66,13 @@ export class Generation implements AsyncIterable<GeneratedToken> {
     this.result.catch(() => {}); // whoever iterates learns of it there
   }
 
-  /** For the engine: one more token. */
+  /** For the engine: one more token, which waits until it is delivered. */
   push(token: GeneratedToken): void {
     this.#tokens.push(token);
+  }
+
+  /** For the engine: whoever iterates gets the tokens so far. */
+  deliver(): void {
     this.#wake();
   }
 

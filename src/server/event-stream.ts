@@ -18,42 +18,52 @@ export interface StreamOptions {
 
 /** Bytes of `pieces` as they come. */
 export function eventStream(pieces: AsyncIterator<string>, options: StreamOptions): ReadableStream<Uint8Array> {
+  const { ping, pingMs, stallMs } = options;
   const encoder = new TextEncoder();
-  let pending: Promise<IteratorResult<string>> | null = null;
-  let stall: NodeJS.Timeout | null = null;
+  let lastPieceAt = performance.now();
+  let isWaiting = false; // for a piece, rather than for the reader
   let isOver = false;
+  let watch: NodeJS.Timeout;
   const finish = (): void => {
     isOver = true;
-    if (stall) clearTimeout(stall);
+    clearInterval(watch);
     options.onOver();
   };
+  const send = (controller: ReadableStreamDefaultController<Uint8Array>, piece: string): void => {
+    lastPieceAt = performance.now();
+    controller.enqueue(encoder.encode(piece));
+  };
   return new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      if (stall) clearTimeout(stall);
-      pending ??= pieces.next();
-      let piece: string;
-      try {
-        const next = await orPing(pending, options);
-        if (next !== PING) pending = null;
-        if (isOver) return;
-        if (next !== PING && next.done) {
+    start(controller) {
+      // One timer a stream: one a piece would cost more than the piece.
+      watch = setInterval(
+        () => {
+          const quietMs = performance.now() - lastPieceAt;
+          if (isWaiting && ping !== null && quietMs >= pingMs) send(controller, ping);
+          if (isWaiting || quietMs < stallMs) return;
+          const reason = new DOMException('the reader stopped reading', 'AbortError');
+          options.onGone(reason);
           finish();
-          return controller.close();
-        }
-        piece = next === PING ? options.ping! : next.value;
+          controller.error(reason);
+        },
+        Math.min(pingMs, stallMs) / WATCHES_PER_LIMIT,
+      );
+    },
+    async pull(controller) {
+      isWaiting = true;
+      try {
+        const next = await pieces.next();
+        if (isOver) return;
+        if (!next.done) return send(controller, next.value);
+        finish();
       } catch (error) {
         if (isOver) return;
         finish();
-        controller.enqueue(encoder.encode(options.onError(error)));
-        return controller.close();
+        send(controller, options.onError(error));
+      } finally {
+        isWaiting = false;
       }
-      controller.enqueue(encoder.encode(piece));
-      stall = setTimeout(() => {
-        const reason = new DOMException('the reader stopped reading', 'AbortError');
-        options.onGone(reason);
-        finish();
-        controller.error(reason);
-      }, options.stallMs);
+      controller.close();
     },
     cancel() {
       if (isOver) return;
@@ -63,12 +73,5 @@ export function eventStream(pieces: AsyncIterator<string>, options: StreamOption
   });
 }
 
-const PING = Symbol('ping');
-
-/** What comes first: the next piece, or the time for a ping. */
-async function orPing<T>(next: Promise<T>, { ping, pingMs }: StreamOptions): Promise<T | typeof PING> {
-  if (ping === null) return next;
-  let timer: NodeJS.Timeout | undefined;
-  const wait = new Promise<typeof PING>((resolve) => (timer = setTimeout(resolve, pingMs, PING)));
-  return Promise.race([next, wait]).finally(() => clearTimeout(timer));
-}
+/** How exactly the limits of time are kept. */
+const WATCHES_PER_LIMIT = 8;

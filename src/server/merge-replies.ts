@@ -6,6 +6,10 @@
 export async function* mergeReplies<T>(
   sources: readonly AsyncIterable<T>[],
 ): AsyncGenerator<{ index: number; item: T }> {
+  if (sources.length === 1) {
+    for await (const item of sources[0]!) yield { index: 0, item };
+    return;
+  }
   const iterators = sources.map((source) => source[Symbol.asyncIterator]());
   const step = (index: number) => {
     const next = iterators[index]!.next().then((result) => ({ index, next: result }));

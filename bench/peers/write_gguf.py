@@ -1,6 +1,7 @@
 """Writes a GGUF file of a model's shape with random weights, for measuring llama.cpp: `python write_gguf.py OUT [--size llama3.2-1b] [--type q4_0]`."""
 
 import argparse
+import itertools
 
 import gguf
 import numpy as np
@@ -23,6 +24,18 @@ def blocks_of(num_bytes, scale):
         return np.resize(pattern, (rows * columns // BLOCK_VALUES, num_bytes)).reshape(rows, -1)
 
     return make
+
+
+def vocabulary(size):
+    """A byte-level vocabulary of pairs and triples of characters, and its merges: as much to load as a real one."""
+    alphabet = [chr(c if 33 <= c <= 126 or 161 <= c <= 172 or 174 <= c <= 255 else 256 + c) for c in range(256)]
+    tokens, merges = list(alphabet), []
+    for first in itertools.chain(alphabet, (a + b for a in alphabet for b in alphabet)):
+        for last in alphabet:
+            if len(tokens) >= size:
+                return tokens[:size], merges
+            tokens.append(first + last)
+            merges.append(f"{first} {last}")
 
 
 def f32(rows, columns, rng):
@@ -69,9 +82,10 @@ def main():
     writer.add_file_type(file_type)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("llama-bpe")
-    writer.add_token_list([f"t{i}" for i in range(vocab)])
+    tokens, merges = vocabulary(vocab)
+    writer.add_token_list(tokens)
     writer.add_token_types([gguf.TokenType.NORMAL] * vocab)
-    writer.add_token_merges(["t 1"])
+    writer.add_token_merges(merges)
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(1)
 

@@ -2,12 +2,13 @@
  * Our engine against llama.cpp (node-llama-cpp): the same GGUF file of random weights, keys and values in f16 on both sides, in turn.
  * Needs the peers (bench/peers/README.md).
  *
- *   npx tsx bench/vs-llama-cpp.ts [--size llama3.2-1b] [--bits 4|8] [--parts decode,prefill,deep,batch] [--rounds N] [--threads N]
+ *   npx tsx bench/vs-llama-cpp.ts [--size llama3.2-1b] [--bits 4|8] [--parts decode,prefill,prefillAnew,deep,batch] [--rounds N] [--threads N]
  *                                 [--avx2] [--kv TYPE] [--folder DIR] [--json]
  *
- * `deep` decodes behind 8,192 tokens, `batch` decodes eight sequences at once, each in processes of its own with the same room for keys and
- * values on both sides (workloads.ts); memory is the largest after loading. `--avx2` keeps both sides to AVX2; `--folder` keeps the model
- * files for the next run.
+ * `prefill` reads a prompt on an engine that has read one as long before, `prefillAnew` on a new one (our plan is made within the time), `deep`
+ * decodes behind 8,192 tokens, `batch` decodes eight sequences at once; processes of their own with the same room for keys and values on
+ * both sides (workloads.ts). Memory is the largest after loading. `--avx2` keeps both sides to AVX2; `--folder` keeps the model files for
+ * the next run.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -29,7 +30,13 @@ import { type Part, PREFILL_TOKENS, type Room, WORKLOADS } from './workloads.ts'
 const PARTS: readonly Part[] = WORKLOADS.flatMap(({ parts }): readonly Part[] => parts);
 
 /** Tokens that a sample's seconds stand for. */
-const TOKENS: Readonly<Record<Part, number>> = { decode: 1, prefill: PREFILL_TOKENS, deep: 1, batch: 1 };
+const TOKENS: Readonly<Record<Part, number>> = {
+  decode: 1,
+  prefill: PREFILL_TOKENS,
+  prefillAnew: PREFILL_TOKENS,
+  deep: 1,
+  batch: 1,
+};
 
 const READ_BYTES = 2 ** 29;
 

@@ -14,7 +14,7 @@ export const BATCH = 8;
 
 /** Parts of a comparison that run in one process, and the room for keys and values that they need, the same for all engines. */
 export const WORKLOADS = [
-  { parts: ['decode', 'prefill'], contextTokens: 2 * PREFILL_TOKENS, sequences: 1 },
+  { parts: ['decode', 'prefill', 'prefillAnew'], contextTokens: 2 * PREFILL_TOKENS, sequences: 1 },
   { parts: ['deep'], contextTokens: DEEP_TOKENS + 2 * PREFILL_TOKENS, sequences: 1 },
   { parts: ['batch'], contextTokens: PREFILL_TOKENS, sequences: BATCH },
 ] as const;

@@ -121,6 +121,7 @@ await serveLines({
   about: () => ({ systemInfo: llama.systemInfo }),
   decode,
   prefill,
+  prefillAnew: prefill, // it keeps nothing for a length
   deep: decodeDeep,
   batch: decodeTogether,
 });

@@ -176,6 +176,20 @@ describe('the chat in a browser', { skip: skipReason, timeout: 300_000 }, () => 
     assert.deepEqual({ temperature, max_tokens, seed }, { temperature: 0.25, max_tokens: 77, seed: 5 });
   });
 
+  it('asks for no more tokens than fit in the context', async () => {
+    const page = await open();
+    await say(page, 'hi');
+    await answered(page, 1);
+    const room = server.asked.at(-1)!.max_tokens!;
+    assert.ok(room > 100 && room < 256, `${room} of a context of 256`);
+    await page.keyboard.press('Alt+s');
+    await page.getByLabel('Most tokens of a reply').fill('5000');
+    await say(page, 'hi again');
+    await answered(page, 2);
+    const left = server.asked.at(-1)!.max_tokens!;
+    assert.ok(left > 0 && left < room, `${left} after ${room}`);
+  });
+
   it('lets nothing that the model says become markup, load or run', async () => {
     const page = await open();
     await say(page, 'attack');

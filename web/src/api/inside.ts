@@ -62,3 +62,7 @@ export const attentionPattern = (
   body: { model: string; text: string; layer: number; head: number },
   signal?: AbortSignal,
 ) => ask<AttentionPattern>('attention', body, signal);
+
+/** Tokens of a conversation with the beginning of its reply, and how many the model can take. */
+export const countTokens = (body: { model: string; messages: readonly object[] }, signal?: AbortSignal) =>
+  requestJson<{ count: number; max_model_len: number }>('/tokenize', { body, ...(signal && { signal }) });

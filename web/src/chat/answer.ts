@@ -2,7 +2,7 @@
  * Asks the model for replies: sends a message, answers it again, stops. Models that were not trained on conversations continue the text.
  */
 import { signal } from '@preact/signals';
-import { textTokens } from '../api/inside.ts';
+import { countTokens, textTokens } from '../api/inside.ts';
 import { messageOf } from '../api/http.ts';
 import { chosenModel, modelInfo, type ModelInfo } from '../api/models.ts';
 import { type ReplyEnd, streamReply } from '../api/reply.ts';
@@ -145,11 +145,20 @@ async function ask(
   if (info.is_chat) {
     const system = conversation.system.trim() === '' ? [] : [{ role: 'system', content: conversation.system }];
     const messages = [...system, ...path.map(({ role, text }) => ({ role, content: text }))];
-    const limit = sampling.maxTokens === null ? {} : { max_tokens: sampling.maxTokens };
+    const limit = await replyLimit(model, messages, sampling, aborted);
     return streamReply('/v1/chat/completions', { ...shared, ...limit, messages }, onText, aborted);
   }
   const prompt = await continuation(model, path, info, sampling);
   return streamReply('/v1/completions', { ...shared, ...prompt }, onText, aborted);
+}
+
+const DEFAULT_REPLY = 2048; // tokens; a small model that repeats itself would go on until the context is full
+
+/** Most tokens of a reply: as many as are wanted, or as the context has room for. One without room is refused with the counts. */
+async function replyLimit(model: string, messages: readonly object[], { maxTokens }: Sampling, aborted: AbortSignal) {
+  const { count, max_model_len: context } = await countTokens({ model, messages }, aborted);
+  const most = Math.min(maxTokens ?? DEFAULT_REPLY, context - count);
+  return most > 0 ? { max_tokens: most } : {};
 }
 
 /** Does not wait for a model that is still loading when the reader has stopped waiting. */

@@ -1,6 +1,7 @@
 /**
  * Any tokenizer as Hugging Face's files: `tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json`.
  */
+import type { AddedToken } from './added-tokens.ts';
 import { WORD_MARK, type BpeModel, type SentencePieceText } from './bpe-model.ts';
 import { writePreTokenizer } from './hf-pre-tokenizer.ts';
 import { mergeList, tokenSpelling } from './spelling.ts';
@@ -18,41 +19,10 @@ export type HfWriteOptions = {
 
 /** Contents of the files that make Transformers encode and decode as `tokenizer` does. */
 export function writeHfTokenizer(tokenizer: Tokenizer, options: HfWriteOptions = {}): HfTokenizerContents {
-  const { model, addedTokens, roles } = tokenizer;
+  const { addedTokens, roles } = tokenizer;
   const nameOf = new Map(addedTokens.map(({ id, content }) => [id, content]));
   const name = (id: number | null) => (id === null ? undefined : nameOf.get(id));
   const names = { bos_token: name(roles.bosId), eos_token: name(roles.eosId), pad_token: name(roles.padId) };
-  const isByteLevel = model.text.kind === 'byte-level';
-  const unknown = model.text.kind === 'byte-level' ? model.text.unknown : null;
-  const tokenizerJson = {
-    version: '1.0',
-    truncation: null,
-    padding: null,
-    added_tokens: addedTokens
-      .toSorted((a, b) => a.id - b.id)
-      .map((token) => ({
-        id: token.id,
-        content: token.content,
-        single_word: false,
-        lstrip: token.takesSpaceBefore,
-        rstrip: token.takesSpaceAfter,
-        normalized: token.isNormalized,
-        special: token.isSpecial,
-      })),
-    ...textParts(model.text),
-    post_processor: postProcessor(tokenizer, nameOf),
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: unknown === null ? null : utf8Decode(model.vocab.entry(unknown.id)),
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: unknown?.isFused ?? !isByteLevel,
-      byte_fallback: !isByteLevel,
-      ignore_merges: model.ignoresMerges,
-      ...vocabAndMerges(tokenizer, nameOf),
-    },
-  };
   const config = {
     ...names,
     add_bos_token: roles.addsBos,
@@ -63,9 +33,50 @@ export function writeHfTokenizer(tokenizer: Tokenizer, options: HfWriteOptions =
     tokenizer_class: 'PreTrainedTokenizerFast',
   };
   return {
-    tokenizerJson: `${JSON.stringify(tokenizerJson)}\n`,
+    tokenizerJson: `${JSON.stringify(tokenizerParts(tokenizer, nameOf))}\n`,
     tokenizerConfigJson: `${JSON.stringify(config, null, 2)}\n`,
     specialTokensMapJson: `${JSON.stringify(names, null, 2)}\n`,
+  };
+}
+
+function tokenizerParts(tokenizer: Tokenizer, nameOf: ReadonlyMap<number, string>): object {
+  return {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: tokenizer.addedTokens.toSorted((a, b) => a.id - b.id).map(addedTokenPart),
+    ...textParts(tokenizer.model.text),
+    post_processor: postProcessor(tokenizer, nameOf),
+    model: modelPart(tokenizer, nameOf),
+  };
+}
+
+function addedTokenPart(token: AddedToken): object {
+  return {
+    id: token.id,
+    content: token.content,
+    single_word: false,
+    lstrip: token.takesSpaceBefore,
+    rstrip: token.takesSpaceAfter,
+    normalized: token.isNormalized,
+    special: token.isSpecial,
+  };
+}
+
+function modelPart(tokenizer: Tokenizer, nameOf: ReadonlyMap<number, string>): object {
+  const { text, vocab, ignoresMerges } = tokenizer.model;
+  const isByteLevel = text.kind === 'byte-level';
+  const unknown = isByteLevel ? text.unknown : null;
+  return {
+    type: 'BPE',
+    dropout: null,
+    unk_token: unknown === null ? null : utf8Decode(vocab.entry(unknown.id)),
+    continuing_subword_prefix: null,
+    end_of_word_suffix: null,
+    fuse_unk: unknown?.isFused ?? !isByteLevel,
+    byte_fallback: !isByteLevel,
+    ignore_merges: ignoresMerges,
+    ...vocabAndMerges(tokenizer, nameOf),
   };
 }
 

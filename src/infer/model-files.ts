@@ -34,14 +34,19 @@ export async function requireTokenizer(checkpoint: Checkpoint): Promise<Tokenize
   throw new FormatError(`${checkpoint.path}: has no tokenizer; put its files beside the weights`);
 }
 
-/** How the checkpoint says that conversations are written; null if it does not say. */
+/** How the checkpoint says that conversations are written; null if it does not say. Throws FormatError for a template that does not parse. */
 export async function checkpointChatFormat(checkpoint: Checkpoint, tokenizer: Tokenizer): Promise<ChatFormat | null> {
   const [{ chatTemplateOf }, { templateChatFormat }] = await Promise.all([
     import('../formats/convert-tokenizer.ts'),
     import('../tokenizer/chat-template.ts'),
   ]);
   const template = await chatTemplateOf(checkpoint);
-  return template === null ? null : templateChatFormat(tokenizer, template);
+  try {
+    return template === null ? null : templateChatFormat(tokenizer, template);
+  } catch (cause) {
+    if (cause instanceof FormatError) throw new FormatError(`${checkpoint.path}: ${cause.message}`, { cause });
+    throw cause;
+  }
 }
 
 /** Llama 3's own chat format, for a checkpoint that does not say that it knows one: of 3.1 if the vocabulary has its tokens. */

@@ -384,6 +384,22 @@ describe('server: models', () => {
     for (const strict of [false, undefined]) assert.equal((await call(strict)).status, 200);
   });
 
+  it('gives tokens in the shapes of llama.cpp and vLLM, and their text back', async () => {
+    const server = await serverOf();
+    const ask = async (path: string, body: object) =>
+      (await (await server.post(path, body)).json()) as { tokens: number[]; count: number; content: string };
+    const text = 'the llama and é 🦙';
+    const { tokens } = await ask('/tokenize', { content: text });
+    assert.equal((await ask('/detokenize', { tokens })).content, text);
+    assert.deepEqual((await ask('/tokenize', { prompt: text, add_special_tokens: false })).tokens, tokens);
+    const messages = [{ role: 'user', content: text }];
+    const whole = await ask('/tokenize', { messages });
+    const bare = await ask('/tokenize', { messages, add_generation_prompt: false });
+    assert.equal(whole.count, whole.tokens.length);
+    assert.deepEqual(whole.tokens.slice(0, bare.count), bare.tokens);
+    assert.match((await ask('/detokenize', { tokens: whole.tokens.slice(bare.count) })).content, /assistant/);
+  });
+
   it('continues the text of messages where a model has no chat format', async () => {
     const server = await serverOf({}, { isBase: true });
     const answer = (await (await server.post(CHAT, asking())).json()) as { usage: { prompt_tokens: number } };

@@ -9,16 +9,17 @@ import type { ServedModel } from './served-model.ts';
 
 type PromptModel = Pick<ServedModel, 'tokenizer' | 'chatFormat'>;
 
-/** Tokens of a conversation, ready for the model's answer. A model without a chat format continues the messages' text. */
+/** Tokens of a conversation, by default ready for the model's answer. A model without a chat format continues the messages' text. */
 export function chatPrompt(
   { tokenizer, chatFormat }: PromptModel,
   messages: readonly ChatMessage[],
   tools: readonly ToolDefinition[],
+  { addGenerationPrompt = true }: { readonly addGenerationPrompt?: boolean } = {},
 ): number[] {
   if (chatFormat === null) return continuationPrompt(tokenizer, messages, tools);
   const firstTurn = messages.find(({ role }) => role !== 'system');
   const options: ChatOptions = {
-    addGenerationPrompt: true,
+    addGenerationPrompt,
     // Llama 3.1's format has tools described in the first user message; without one there, in the system message.
     ...(tools.length === 0 ? {} : { tools, toolsInUserMessage: firstTurn?.role === 'user' }),
   };

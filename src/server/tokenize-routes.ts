@@ -66,7 +66,9 @@ function tokenized(body: z.output<typeof tokenizeSchema>, served: ServedModel): 
   const ids =
     'prompt' in body
       ? tokenizer.encode(body.prompt, { bos: (body.add_special_tokens ?? true) && tokenizer.roles.addsBos })
-      : chatPrompt(served, chatMessages(body.messages), []);
+      : chatPrompt(served, chatMessages(body.messages), [], {
+          addGenerationPrompt: body.add_generation_prompt ?? true,
+        });
   return {
     tokens: ids,
     count: ids.length,

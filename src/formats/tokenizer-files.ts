@@ -8,6 +8,7 @@ import { writeHfTokenizer, type HfWriteOptions } from '../tokenizer/hf-write.ts'
 import { readMetaTokenizer, readTiktoken, writeTiktoken } from '../tokenizer/tiktoken-file.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { CriaError, FormatError } from '../util/errors.ts';
+import { runBounded } from './run-bounded.ts';
 
 const TIKTOKEN_FILE = 'tokenizer.model';
 const SPECIAL_TOKENS_FILE = 'special_tokens.json';
@@ -50,6 +51,7 @@ async function loadHfFolder(tokenizerJson: string, read: (name: string) => Promi
     tokenizerConfigJson: await text(HF_CONFIG_FILE),
     specialTokensMapJson: await text(HF_NAMES_FILE),
     generationConfigJson: await text('generation_config.json'),
+    runBounded,
   });
 }
 

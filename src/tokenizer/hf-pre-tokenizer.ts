@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { checkPart, unsupported, type TypedJson } from './hf-schema.ts';
 import { GPT2_PATTERN, preTokenizerOf, SINGLE_DIGIT_PATTERN, type PreTokenizer } from './pre-tokenizer.ts';
-import type { SplitStage } from './regexp-splitter.ts';
+import type { RunBounded, SplitStage } from './regexp-splitter.ts';
 
 const byteLevel = z.object({ add_prefix_space: z.boolean().default(true), use_regex: z.boolean().default(true) });
 const digits = z.object({ individual_digits: z.boolean().default(false) });
@@ -16,7 +16,7 @@ const split = z.object({
 const sequence = z.object({ pretokenizers: z.array(z.looseObject({ type: z.string() })) });
 
 /** Pre-tokenizer of the JSON; null if it does not turn text into bytes, as in Llama 2's tokenizers. */
-export function readPreTokenizer(json: TypedJson | null | undefined): PreTokenizer | null {
+export function readPreTokenizer(json: TypedJson | null | undefined, runBounded?: RunBounded): PreTokenizer | null {
   if (json === null || json === undefined || json.type === 'Metaspace') return null;
   const parts =
     json.type === 'Sequence'
@@ -29,7 +29,10 @@ export function readPreTokenizer(json: TypedJson | null | undefined): PreTokeniz
   if (last === undefined || last.part.type !== 'ByteLevel') {
     throw unsupported(last?.path ?? 'pre_tokenizer', `is ${last?.part.type ?? 'empty'} where ByteLevel must be last`);
   }
-  return preTokenizerOf(parts.flatMap(({ part, path }) => readStage(part, path)));
+  return preTokenizerOf(
+    parts.flatMap(({ part, path }) => readStage(part, path)),
+    runBounded,
+  );
 }
 
 function readStage(json: TypedJson, path: string): SplitStage[] {

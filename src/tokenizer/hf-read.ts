@@ -18,6 +18,7 @@ import { readSentencePieceModel } from './hf-sentencepiece.ts';
 import { knownStopIds } from './special-tokens.ts';
 import { Tokenizer, type TokenRoles } from './tokenizer.ts';
 import type { PreTokenizer } from './pre-tokenizer.ts';
+import type { RunBounded } from './regexp-splitter.ts';
 import { utf8Encode } from './utf8.ts';
 import { buildMerges, buildVocab, MAX_HOLES, MAX_VOCAB_SIZE } from './vocab-builder.ts';
 
@@ -27,6 +28,8 @@ export type HfTokenizerFiles = {
   specialTokensMapJson?: string | null;
   /** Names further ids that end generation. */
   generationConfigJson?: string | null;
+  /** How to run a regular expression of the file that no scanner is known for; by default to its end. */
+  runBounded?: RunBounded;
 };
 
 /** Tokenizer of Hugging Face's files; a feature that is not read is a FormatError that names its place in the JSON. */
@@ -35,7 +38,7 @@ export function readHfTokenizer(files: HfTokenizerFiles): Tokenizer {
   checkModel(json);
   const addedTokens = readAddedTokens(json);
   const tokens = tokensById(json, addedTokens);
-  const preTokenizer = readPreTokenizer(json.pre_tokenizer);
+  const preTokenizer = readPreTokenizer(json.pre_tokenizer, files.runBounded);
   if (preTokenizer !== null && json.normalizer) {
     throw unsupported('normalizer.type', `is ${JSON.stringify(json.normalizer.type)}`);
   }

@@ -3,7 +3,7 @@
  * any other sequence of expressions is matched as it is, more slowly.
  */
 import type { Splitter } from './byte-pair-encoder.ts';
-import { regExpSplitter, type SplitStage } from './regexp-splitter.ts';
+import { regExpSplitter, type RunBounded, type SplitStage } from './regexp-splitter.ts';
 import { scanGpt2, scanGpt2SingleDigits } from './scan-gpt2.ts';
 import { scanLlama3, scanQwen2 } from './scan-llama3.ts';
 import type { Scanner } from './scanner.ts';
@@ -41,7 +41,7 @@ export function namedPreTokenizer(name: PreTokenizerName): PreTokenizer {
 }
 
 /** The pre-tokenizer that applies these expressions one after another: by a scanner if they are known, else as they are. */
-export function preTokenizerOf(stages: readonly SplitStage[]): PreTokenizer {
+export function preTokenizerOf(stages: readonly SplitStage[], runBounded?: RunBounded): PreTokenizer {
   for (const name of Object.keys(KNOWN) as PreTokenizerName[]) {
     const { patterns, scan } = KNOWN[name];
     // The known expressions match all of a text, so nothing is unmatched.
@@ -49,5 +49,5 @@ export function preTokenizerOf(stages: readonly SplitStage[]): PreTokenizer {
     const keepsAll = stages.every(({ dropsUnmatched }, i) => !dropsUnmatched || i === stages.length - 1);
     if (isSame && keepsAll) return { name, stages, splitter: { scan } };
   }
-  return { name: null, stages, splitter: { split: regExpSplitter(stages) } };
+  return { name: null, stages, splitter: { split: regExpSplitter(stages, runBounded) } };
 }

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { readHfTokenizer } from '../tokenizer/hf-read.ts';
+import { FormatError } from '../util/errors.ts';
+import { runBounded } from './run-bounded.ts';
+
+const byteLevel = { type: 'ByteLevel', add_prefix_space: false, use_regex: false };
+const splitting = (regex: string) =>
+  JSON.stringify({
+    version: '1.0',
+    added_tokens: [],
+    normalizer: null,
+    pre_tokenizer: {
+      type: 'Sequence',
+      pretokenizers: [{ type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated', invert: false }, byteLevel],
+    },
+    post_processor: null,
+    decoder: byteLevel,
+    model: { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 }, merges: [['a', 'b']], ignore_merges: false },
+  });
+
+const inAHurry: typeof runBounded = (work, milliseconds) => runBounded(work, milliseconds / 100);
+
+describe('runBounded', () => {
+  it('gives what the work gives, and its errors', () => {
+    assert.deepEqual(
+      runBounded(() => [1], 1000),
+      { result: [1] },
+    );
+    const fault = new RangeError('own');
+    assert.throws(
+      () =>
+        runBounded(() => {
+          throw fault;
+        }, 1000),
+      (error) => error === fault,
+    );
+  });
+
+  it('gives up work without end, and runs what comes after', () => {
+    assert.equal(
+      runBounded(() => {
+        for (;;);
+      }, 20),
+      null,
+    );
+    assert.deepEqual(
+      runBounded(() => 2, 1000),
+      { result: 2 },
+    );
+  });
+
+  it('ends a regular expression of a tokenizer file that takes exponential time', () => {
+    const tokenizer = readHfTokenizer({ tokenizerJson: splitting('(?:a+)+b'), runBounded: inAHurry });
+    assert.deepEqual([...tokenizer.encode('aab')], [0, 2]);
+    assert.throws(
+      () => tokenizer.encode('a'.repeat(200)),
+      (error: Error) => {
+        assert.ok(error instanceof FormatError);
+        assert.match(error.message, /pre_tokenizer\.pretokenizers\.0.*take too long for a text of 200 characters/);
+        return true;
+      },
+    );
+    assert.deepEqual([...tokenizer.encode('ab')], [2]);
+  });
+});

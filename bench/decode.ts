@@ -12,7 +12,8 @@ import { type Chunk, ModelRunner } from '../src/infer/model-runner.ts';
 import { mostLikely } from '../src/infer/sampler.ts';
 import { WEIGHT_TYPES } from '../src/infer/weight-type.ts';
 import { sizeConfig } from '../src/model/sizes.ts';
-import { createNativeBackend, renderProfile } from '../src/runtime/native.ts';
+import { createNativeBackend } from '../src/runtime/native.ts';
+import { renderProfile } from '../src/runtime/operator-times.ts';
 import { type Contender, interleave, type Sample } from './interleave.ts';
 import { machine, renderMachine } from './machine.ts';
 

@@ -9,7 +9,8 @@ import { kvStateNames, type KvType, numBlocksFor } from '../src/infer/kv-cache.t
 import { type InferenceModel, loadModel } from '../src/infer/model.ts';
 import { ModelRunner } from '../src/infer/model-runner.ts';
 import { mostLikely } from '../src/infer/sampler.ts';
-import { createNativeBackend, renderProfile } from '../src/runtime/native.ts';
+import { createNativeBackend } from '../src/runtime/native.ts';
+import { renderProfile } from '../src/runtime/operator-times.ts';
 import { fillNormal, randomStream } from '../src/util/rng.ts';
 import { type Sample, timed } from './interleave.ts';
 import { serveLines } from './serve-lines.ts';

@@ -6,7 +6,8 @@ import { trace } from '../tensor/graph.ts';
 import { affine, assign, gather, matmul, mul } from '../tensor/ops.ts';
 import { CapacityError, ConfigError, ShapeError } from '../util/errors.ts';
 import { compile } from './compile.ts';
-import { createNativeBackend, renderProfile, supportedIsas } from './native.ts';
+import { createNativeBackend, supportedIsas } from './native.ts';
+import { renderProfile } from './operator-times.ts';
 import { nativeUnavailableReason } from './native-addon.ts';
 
 const skip = nativeUnavailableReason() ?? false;

@@ -9,6 +9,7 @@ import { CapacityError, ConfigError, invariant, ShapeError } from '../util/error
 import { type Addon, type Handle, requireAddon } from './native-addon.ts';
 import type { Backend, BlockFormat, Executable, Storage, Values } from './backend.ts';
 import { DTYPES, encodeProgram, OPERATORS, workspaceBytesOf } from './native-lowering.ts';
+import { type OperatorTime, renderProfile } from './operator-times.ts';
 import type { Operand, Plan } from './plan.ts';
 
 /** In the order of SourceBlocks in kernels/quantised-pack.h. */
@@ -24,13 +25,6 @@ export interface NativeOptions {
   threads?: number;
   /** One of `supportedIsas()`; CRIA_ISA or the fastest by default. */
   isa?: string;
-}
-
-/** Time spent in one operator. */
-export interface OperatorTime {
-  readonly op: string;
-  readonly calls: number;
-  readonly seconds: number;
 }
 
 function chooseIsa(addon: Addon, wanted: string | undefined): string {
@@ -54,16 +48,6 @@ export function createNativeBackend(options: NativeOptions = {}): NativeBackend 
   const backend = new NativeBackend(addon, chooseIsa(addon, options.isa), chooseThreads(options.threads));
   if (process.env['CRIA_PROFILE']) process.once('exit', () => process.stderr.write(renderProfile(backend.profile())));
   return backend;
-}
-
-/** A table of the time per operator, the most expensive first. */
-export function renderProfile(times: readonly OperatorTime[]): string {
-  const total = times.reduce((sum, { seconds }) => sum + seconds, 0);
-  const rows = times.map(
-    ({ op, calls, seconds }) =>
-      `${op.padEnd(20)} ${String(calls).padStart(9)} ${(seconds * 1e3).toFixed(1).padStart(11)} ${((100 * seconds) / total).toFixed(1).padStart(6)}`,
-  );
-  return ['operator                 calls          ms      %', ...rows, ''].join('\n');
 }
 
 /** Part of a buffer that holds one tensor, in the kernels' layout. */

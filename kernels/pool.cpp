@@ -16,9 +16,6 @@ namespace {
 
 // About 30 microseconds: longer than the usual wait at a barrier, short enough to leave the core to a busy neighbour.
 constexpr int spin_rounds = 1500;
-// About a millisecond, in which the next step of a reply mostly comes; waking up takes a fifth of one. Only thread 0 waits so for jobs: the
-// event loop, which makes the step, needs a core.
-constexpr int spin_rounds_for_job = 50000;
 
 void pause() {
 #if defined(__x86_64__)
@@ -90,7 +87,7 @@ bool Shared::take(Job& job) {
         return true;
       }
     }
-    submitted_.wait(seen, spin_rounds_for_job);
+    submitted_.wait(seen, spin_rounds);
   }
 }
 

@@ -2,6 +2,7 @@
  * A real browser for tests of the page, watched: what it complains of and whom it asks is kept for the test to look at.
  */
 import { existsSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { type Browser, chromium, type Page } from 'playwright-core';
 
 const PATHS = [process.env['CHROMIUM'], '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
@@ -51,4 +52,14 @@ export async function openPage(
   });
   await page.goto(url);
   return { page, complaints, strangers };
+}
+
+/**
+ * Waits until an expression is true in the page; a test that waits too long fails by its own time limit.
+ *
+ * It is asked from here over and over: Playwright's waitForFunction evaluates inside the page when the first look
+ * fails, and the page's content security policy forbids that.
+ */
+export async function untilTrue(page: Page, expression: string): Promise<void> {
+  while (!(await page.evaluate(expression))) await setTimeout(20);
 }

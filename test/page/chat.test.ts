@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import type { Browser, Locator, Page } from 'playwright-core';
-import { openBrowser, openPage, skipReason, type WatchedPage } from './browser.ts';
+import { openBrowser, openPage, skipReason, untilTrue, type WatchedPage } from './browser.ts';
 import { type ChatBody, ENDLESS, REAL, type ScriptedServer, startScriptedServer } from './scripted-server.ts';
 
 const ATTACK = [
@@ -121,7 +121,7 @@ describe('the chat in a browser', { skip: skipReason, timeout: 300_000 }, () => 
     assert.deepEqual(await titles(), ['pears', 'apples']);
     await page.keyboard.press('Alt+k');
     await page.keyboard.type('appl');
-    await page.waitForFunction('document.querySelectorAll(".entry").length === 1');
+    await untilTrue(page, 'document.querySelectorAll(".entry").length === 1');
     assert.deepEqual(await titles(), ['apples']);
     await page.locator('.entry').hover();
     await page.getByRole('button', { name: 'Rename apples' }).click();
@@ -132,7 +132,7 @@ describe('the chat in a browser', { skip: skipReason, timeout: 300_000 }, () => 
     await page.getByRole('button', { name: 'Delete appliances' }).click();
     await page.getByRole('button', { name: 'Delete', exact: true }).click();
     await page.getByLabel('Search conversations').fill('');
-    await page.waitForFunction('document.querySelectorAll(".entry").length === 1');
+    await untilTrue(page, 'document.querySelectorAll(".entry").length === 1');
     assert.deepEqual(await titles(), ['pears']);
   });
 
@@ -257,7 +257,7 @@ describe('the chat in a browser', { skip: skipReason, timeout: 300_000 }, () => 
     await page.keyboard.press('ArrowLeft');
     await page.getByRole('heading', { name: 'What is on your mind?' }).waitFor(); // from here on keys are listened to
     await page.keyboard.press('/');
-    await page.waitForFunction('document.activeElement.id === "message"');
+    await untilTrue(page, 'document.activeElement.id === "message"');
     await page.keyboard.type('typed');
     await page.keyboard.press('Shift+Enter');
     await page.keyboard.type('lines');

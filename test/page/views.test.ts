@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
-import { openBrowser, openPage, skipReason, type WatchedPage } from './browser.ts';
+import { openBrowser, openPage, skipReason, untilTrue, type WatchedPage } from './browser.ts';
 import { type ScriptedServer, startScriptedServer } from './scripted-server.ts';
 
 const TABS = ['Chat', 'Tokenizer', 'Inside', 'Models'];
@@ -100,7 +100,7 @@ describe('tokenizer, inside and models in a browser', { skip: skipReason, timeou
     assert.equal(await bars.count(), 14);
     const writable = bars.getByRole('button', { disabled: false }).first();
     await writable.click();
-    await page.waitForFunction('document.querySelector("textarea").value.length > "the llama".length');
+    await untilTrue(page, 'document.querySelector("textarea").value.length > "the llama".length');
   });
 
   it('shows where a head looks, also in words', async () => {

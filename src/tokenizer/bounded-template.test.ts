@@ -30,7 +30,15 @@ const HOSTILE: Readonly<Record<string, readonly [string, RegExp]>> = {
     DOUBLED('{}', '{"a": ns.x, "b": ns.x}', '{{ ns.x | tojson }}'),
     /too large/,
   ],
-  'a namespace in itself': ['{% set ns = namespace() %}{% set ns.x = [ns] %}{{ ns.x | tojson }}', /call stack|JSON/],
+  'a namespace in itself': ['{% set ns = namespace() %}{% set ns.x = [ns] %}{{ ns.x | tojson }}', /a namespace into/],
+  'namespaces that hold the namespace before them twice': [
+    `{% set n0 = namespace() %}${Array.from({ length: 60 }, (_, i) => `{% set n${i + 1} = namespace() %}{% set n${i + 1}.x = [n${i}, n${i}] %}`).join('')}{{ n60.x | tojson }}`,
+    /a namespace into/,
+  ],
+  'a namespace of many large lists': [
+    `{% set ns = namespace() %}${Array.from({ length: 60 }, (_, i) => `{% set ns.x${i} = range(60000) %}`).join('')}{{ ns | tojson }}`,
+    /too large/,
+  ],
   'a macro that calls itself': ['{% macro f(g) %}{{ g(g) }}{% endmacro %}{{ f(f) }}', /call stack/],
 };
 for (const [name, [source, message]] of Object.entries(HOSTILE)) {

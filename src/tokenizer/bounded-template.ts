@@ -62,6 +62,7 @@ function boundedRange(maxLength: number, ends: readonly number[]): number[] {
 }
 
 interface Value {
+  readonly type: string;
   readonly value: unknown;
 }
 
@@ -71,6 +72,7 @@ interface TemplateInterpreter {
   /** Called for every node of the template. */
   evaluate(node: object | undefined, environment: object): Value;
 }
+const NAMESPACE = 'NamespaceValue';
 const LibraryInterpreter = Interpreter as new (environment: object) => TemplateInterpreter;
 
 class BoundedInterpreter extends LibraryInterpreter {
@@ -95,17 +97,21 @@ class BoundedInterpreter extends LibraryInterpreter {
     return value;
   }
 
-  /** Lists share their elements, so a few steps can build one that takes forever to write: its size is that of all it would write. */
-  #sizeOf({ value }: Value): number {
+  /**
+   * Lists share their elements, so a few steps can build one that takes forever to write: its size is that of all it would write. It never
+   * changes, as only namespaces do, and those are kept out of other values.
+   */
+  #sizeOf({ type, value }: Value): number {
     if (typeof value === 'string') return value.length / CHARACTERS_PER_ELEMENT;
     if (!Array.isArray(value) && !(value instanceof Map)) return 1;
-    let size = this.#sizes.get(value);
-    if (size === undefined) {
-      this.#sizes.set(value, 0); // a namespace may hold itself
-      size = 1;
-      for (const element of value.values() as Iterable<Value>) size += this.#sizeOf(element);
-      this.#sizes.set(value, size);
+    const known = this.#sizes.get(value);
+    if (known !== undefined) return known;
+    let size = 1;
+    for (const element of value.values() as Iterable<Value>) {
+      if (element.type === NAMESPACE) throw new Error('it puts a namespace into another value');
+      size += this.#sizeOf(element);
     }
+    if (type !== NAMESPACE) this.#sizes.set(value, size);
     return size;
   }
 }

@@ -30,45 +30,20 @@ export async function installedModels(
   options: LoadOptions,
   io: CommandIo,
 ): Promise<ModelCatalog> {
-  const fixed = new Map<string, ModelEntry>();
-  const paths = new Map<string, string>();
-  for (const name of named) {
-    const entry = await entryOf(modelId(name), await checkpointPath(name, io));
-    if (fixed.has(entry.id)) throw new FormatError(`two models are both called "${entry.id}"; rename one`);
-    fixed.set(entry.id, entry);
-    paths.set(entry.id, name);
-  }
+  const fixed = await namedModels(named, io);
   const list = async () => {
-    const found = [...fixed.values(), ...(await foundModels(io))];
+    const found = [...[...fixed.values()].map(({ entry }) => entry), ...(await foundModels(io))];
     return [...new Map(found.toReversed().map((entry) => [entry.id, entry])).values()].toReversed();
   };
-  const known = new Map<string, Promise<ModelDetails>>();
   return {
     list,
-    find: async (id) => fixed.get(id) ?? (await list()).find((entry) => entry.id === id) ?? null,
-    details: (entry) => {
-      const key = `${entry.id} ${entry.digest}`;
-      const details = known.get(key) ?? readDetails(entry);
-      known.set(key, details);
-      details.catch(() => known.delete(key));
-      return details;
-    },
-    load: (entry, onProgress) => load(paths.get(entry.id) ?? entry.path, options, io, onProgress),
-    pull: async (id, onProgress) => {
-      const [{ pullModel }, { requireModelId }, { hubSettings }] = await Promise.all([
-        import('../formats/hub.ts'),
-        import('../formats/hub-id.ts'),
-        import('../formats/hub-settings.ts'),
-      ]);
-      await pullModel(requireModelId(id), { settings: await hubSettings(io.env), onProgress });
-    },
+    find: async (id) => fixed.get(id)?.entry ?? (await list()).find((entry) => entry.id === id) ?? null,
+    details: rememberedDetails(),
+    load: (entry, onProgress) => load(fixed.get(entry.id)?.name ?? entry.path, options, io, onProgress),
+    pull: (id, onProgress) => pull(id, onProgress, io),
     remove: async ({ id }) => {
-      const [{ removeDownloaded }, { hubSettings }] = await Promise.all([
-        import('./remove-downloaded.ts'),
-        import('../formats/hub-settings.ts'),
-      ]);
       const isOwn = fixed.has(id) || id === 'nano';
-      if (isOwn || !(await removeDownloaded((await hubSettings(io.env)).cacheFolder, id, io.env))) {
+      if (isOwn || !(await removeFromHub(id, io))) {
         throw new RequestError(
           403,
           `"${id}" was not downloaded from the hub, so it is not deleted here; delete its files yourself`,
@@ -76,6 +51,50 @@ export async function installedModels(
       }
     },
   };
+}
+
+/** The models of the command line, by the id that requests name them with, each with the name it was given there. */
+async function namedModels(
+  named: readonly string[],
+  io: CommandIo,
+): Promise<ReadonlyMap<string, { readonly entry: ModelEntry; readonly name: string }>> {
+  const models = new Map<string, { entry: ModelEntry; name: string }>();
+  for (const name of named) {
+    const entry = await entryOf(modelId(name), await checkpointPath(name, io));
+    if (models.has(entry.id)) throw new FormatError(`two models are both called "${entry.id}"; rename one`);
+    models.set(entry.id, { entry, name });
+  }
+  return models;
+}
+
+/** Reads the details of each version of a model once; what failed is tried again. */
+function rememberedDetails(): ModelCatalog['details'] {
+  const known = new Map<string, Promise<ModelDetails>>();
+  return (entry) => {
+    const key = `${entry.id} ${entry.digest}`;
+    const details = known.get(key) ?? readDetails(entry);
+    known.set(key, details);
+    details.catch(() => known.delete(key));
+    return details;
+  };
+}
+
+async function pull(id: string, onProgress: Parameters<ModelCatalog['pull']>[1], io: CommandIo): Promise<void> {
+  const [{ pullModel }, { requireModelId }, { hubSettings }] = await Promise.all([
+    import('../formats/hub.ts'),
+    import('../formats/hub-id.ts'),
+    import('../formats/hub-settings.ts'),
+  ]);
+  await pullModel(requireModelId(id), { settings: await hubSettings(io.env), onProgress });
+}
+
+/** False if the model is not in the hub's cache. */
+async function removeFromHub(id: string, io: CommandIo): Promise<boolean> {
+  const [{ removeDownloaded }, { hubSettings }] = await Promise.all([
+    import('./remove-downloaded.ts'),
+    import('../formats/hub-settings.ts'),
+  ]);
+  return removeDownloaded((await hubSettings(io.env)).cacheFolder, id, io.env);
 }
 
 /** How requests name a model: a file or folder by its last part without ending, others as they are. */

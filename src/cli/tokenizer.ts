@@ -39,7 +39,7 @@ export function tokenizerCommand(io: CommandIo): Command {
     command.command(name).description(description).option('--json', 'print JSON on stdout');
   const which = [
     '--tokenizer <path>',
-    'a folder with a tokenizer, a .gguf file, a run, nano or a Hugging Face id',
+    "a folder with a tokenizer, a tokenizer's own file, a .gguf file, a run, nano or a Hugging Face id",
   ] as const;
   const lines = 'a file (- for stdin) with one JSON object a line; the answer is one line each';
   add('encode [text]', 'print the ids of a text (of stdin where none is given)')

@@ -3,19 +3,20 @@
  */
 import { existsSync, statSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { readGgufTokenizer } from '../tokenizer/gguf-vocab.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { CriaError, FormatError } from '../util/errors.ts';
 import { openGguf } from './gguf.ts';
 import { isFirstGguf } from './hub-files.ts';
-import { loadTokenizerFolder } from './tokenizer-files.ts';
+import { loadTokenizerFile, loadTokenizerFolder, standsForFolder } from './tokenizer-files.ts';
 
 /** Opens the tokenizer at `path`; throws a FormatError that names it if there is none. */
 export async function openTokenizer(path: string): Promise<Tokenizer> {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined) throw new FormatError(`${path}: does not exist; give a folder that holds a tokenizer`);
   if (path.endsWith('.gguf') && !stats.isDirectory()) return openGgufTokenizer(path);
+  if (!stats.isDirectory() && !standsForFolder(basename(path))) return loadTokenizerFile(path);
   const folder = stats.isDirectory() ? path : dirname(path);
   const inRun = join(folder, 'tokenizer');
   if (existsSync(join(inRun, 'tokenizer.model'))) return loadTokenizerFolder(inRun);

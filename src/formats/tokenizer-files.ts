@@ -44,6 +44,28 @@ export async function loadTokenizerFolder(folder: string): Promise<Tokenizer> {
   }
 }
 
+// What lies in a model folder under a name of its own; the tokenizer of such a folder is more than the one file.
+const FOLDER_FILE =
+  /^(tokenizer\.(json|model)|(tokenizer_config|special_tokens|special_tokens_map|config|generation_config|params)\.json)$|\.(safetensors|pth|bin|index\.json)$/;
+
+/** Whether a file of this name stands for the folder that it lies in, rather than for a tokenizer of its own. */
+export function standsForFolder(name: string): boolean {
+  return FOLDER_FILE.test(name);
+}
+
+/** Tokenizer of a single file under a name of its own: a `tokenizer.json`, or the ranks that Meta ships with Llama 3.1. */
+export async function loadTokenizerFile(path: string): Promise<Tokenizer> {
+  try {
+    const bytes = (await readIfThere(path)) ?? new Uint8Array(0);
+    const isJson = /^\s*\{/.test(Buffer.from(bytes.subarray(0, 64)).toString('latin1'));
+    if (!isJson) return readMetaTokenizer(bytes);
+    return await loadHfFolder(Buffer.from(bytes).toString('utf8'), () => Promise.resolve(null));
+  } catch (cause) {
+    if (cause instanceof CriaError) throw new FormatError(`${path}: ${cause.message}`, { cause });
+    throw cause;
+  }
+}
+
 async function loadHfFolder(tokenizerJson: string, read: (name: string) => Promise<Buffer | null>): Promise<Tokenizer> {
   const text = async (name: string) => (await read(name))?.toString('utf8') ?? null;
   return readHfTokenizer({

@@ -1,7 +1,7 @@
 /**
  * Files of one JSON value a line, read and answered line by line, keeping up with a slow reader.
  */
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { FormatError } from '../util/errors.ts';
@@ -31,12 +31,16 @@ export async function writeJsonLine(value: object, io: CommandIo): Promise<void>
 }
 
 async function openLines(file: string): Promise<Readable> {
+  let handle: FileHandle;
   try {
-    return (await open(file)).createReadStream();
+    handle = await open(file);
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
     throw new FormatError(`${file}: ${missing ? 'does not exist; check the path' : 'cannot be opened'}`, { cause });
   }
+  if (!(await handle.stat()).isDirectory()) return handle.createReadStream();
+  await handle.close();
+  throw new FormatError(`${file}: is a folder; give a file of one JSON object a line`);
 }
 
 function parse(line: string, where: string): unknown {

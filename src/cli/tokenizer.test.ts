@@ -80,6 +80,7 @@ describe('cria tokenizer', () => {
       [['encode', '--tokenizer', trained, '--jsonl', bad], 1, /line 2 has no "text"/],
       [['decode', '--tokenizer', trained, '--jsonl', bad], 1, /line 1 has no "ids"/],
       [['encode', '--tokenizer', trained, '--jsonl', join(folder, 'no.jsonl')], 1, /no\.jsonl: does not exist/],
+      [['encode', '--tokenizer', trained, '--jsonl', folder], 1, /is a folder; give a file/],
       [['encode', '--tokenizer', trained, '--jsonl', bad, 'x'], 2, /either TEXT or --jsonl/],
       [['decode', '--tokenizer', trained, '1,x'], 2, /"x" is no token id/],
       [['decode', '--tokenizer', trained, '999'], 2, /999/],

@@ -2,22 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { readHfTokenizer } from '../tokenizer/hf-read.ts';
 import { FormatError } from '../util/errors.ts';
+import { splittingTokenizer } from '../../test/fixtures/tokenizer/splitting-tokenizer.ts';
 import { runBounded } from './run-bounded.ts';
-
-const byteLevel = { type: 'ByteLevel', add_prefix_space: false, use_regex: false };
-const splitting = (regex: string) =>
-  JSON.stringify({
-    version: '1.0',
-    added_tokens: [],
-    normalizer: null,
-    pre_tokenizer: {
-      type: 'Sequence',
-      pretokenizers: [{ type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated', invert: false }, byteLevel],
-    },
-    post_processor: null,
-    decoder: byteLevel,
-    model: { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 }, merges: [['a', 'b']], ignore_merges: false },
-  });
 
 const inAHurry: typeof runBounded = (work, milliseconds) => runBounded(work, milliseconds / 100);
 
@@ -51,7 +37,7 @@ describe('runBounded', () => {
   });
 
   it('ends a regular expression of a tokenizer file that takes exponential time', () => {
-    const tokenizer = readHfTokenizer({ tokenizerJson: splitting('(?:a+)+b'), runBounded: inAHurry });
+    const tokenizer = readHfTokenizer({ tokenizerJson: splittingTokenizer('(?:a+)+b'), runBounded: inAHurry });
     assert.deepEqual([...tokenizer.encode('aab')], [0, 2]);
     assert.throws(
       () => tokenizer.encode('a'.repeat(200)),

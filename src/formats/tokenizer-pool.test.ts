@@ -8,7 +8,9 @@ import { typedTokenizerMetadata } from './convert-tokenizer.ts';
 import { writeGguf } from './gguf-write.ts';
 import { openTokenizer } from './open-tokenizer.ts';
 import { openTokenizerPool } from './tokenizer-pool.ts';
+import { FormatError } from '../util/errors.ts';
 import { hostileTexts } from '../../test/fixtures/tokenizer/hostile-texts.ts';
+import { splittingTokenizer } from '../../test/fixtures/tokenizer/splitting-tokenizer.ts';
 
 const VOCABULARY = 'test/fixtures/tokenizer/vocabulary';
 const folder = mkdtempSync(join(tmpdir(), 'cria-pool-'));
@@ -50,6 +52,27 @@ describe('a tokenizer on several threads', () => {
       }
     }
     await pool.close();
+  });
+
+  it('refuses what one thread refuses, with its class and words, and goes on', async () => {
+    const place = mkdtempSync(join(folder, 'slow-'));
+    writeFileSync(join(place, 'tokenizer.json'), splittingTokenizer('(?:a+)+b'));
+    const pool = await openTokenizerPool(place, 2);
+    const texts = Array.from({ length: 8 }, () => 'ab'.repeat(2 ** 16));
+    await assert.rejects(pool.encode([...texts, 'a'.repeat(200)]), (error) => {
+      assert.ok(error instanceof FormatError);
+      assert.match(error.message, /take too long for a text of 200 characters/);
+      return true;
+    });
+    assert.deepEqual((await pool.encode(texts))[7], pool.tokenizer.encodeToUint32(texts[7]!));
+    await pool.close();
+  });
+
+  it('lets nobody wait for threads that were closed', async () => {
+    const pool = await openTokenizerPool(VOCABULARY, 2);
+    const answer = assert.rejects(pool.encode(['x'.repeat(2 ** 20)]), { name: 'AbortError' });
+    await pool.close();
+    await answer;
   });
 
   it('takes no texts, and says where there is no tokenizer', async () => {

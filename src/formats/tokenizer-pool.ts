@@ -5,9 +5,10 @@ import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import type { Worker } from 'node:worker_threads';
 import type { EncodeOptions, Tokenizer } from '../tokenizer/tokenizer.ts';
+import { FormatError } from '../util/errors.ts';
 import { startTypescriptWorker } from '../util/typescript-worker.ts';
 import { openTokenizer } from './open-tokenizer.ts';
-import type { EncodedTexts, EncodeTextsRequest } from './tokenizer-worker.ts';
+import type { EncodedTexts, EncodeTextsAnswer, EncodeTextsRequest } from './tokenizer-worker.ts';
 
 export interface TokenizerPool {
   /** The same tokenizer on this thread. */
@@ -35,8 +36,9 @@ export async function openTokenizerPool(
       if (numThreads < 2 || numCharacters < MIN_CHARACTERS) {
         return texts.map((text) => tokenizer.encodeToUint32(text, options));
       }
-      if (lanes.length === 0) lanes = Array.from({ length: numThreads }, () => openLane(path));
-      const answers = batches(texts).map((batch, i) => lanes[i % lanes.length]!({ texts: batch, options }));
+      const parts = batches(texts);
+      while (lanes.length < Math.min(numThreads, parts.length)) lanes.push(openLane(path));
+      const answers = parts.map((batch, i) => lanes[i % lanes.length]!({ texts: batch, options }));
       return (await Promise.all(answers)).flatMap(separated);
     },
     async close() {
@@ -55,17 +57,25 @@ interface Lane {
 
 function openLane(path: string): Lane {
   const worker = startTypescriptWorker(new URL('tokenizer-worker.ts', import.meta.url), { workerData: { path } });
+  const ended = new AbortController();
+  worker.once('exit', () => ended.abort());
   let last: Promise<unknown> = Promise.resolve();
   const ask = (request: EncodeTextsRequest): Promise<EncodedTexts> => {
     const answer = last.then(async () => {
       worker.postMessage(request, []);
-      const [encoded] = (await once(worker, 'message')) as [EncodedTexts]; // an 'error' rejects
-      return encoded;
+      const [given] = (await once(worker, 'message', ended)) as [EncodeTextsAnswer]; // an 'error' rejects, and so does the end
+      return given;
     });
     last = answer;
-    return answer;
+    return answer.then(encodedOf);
   };
   return Object.assign(ask, { worker });
+}
+
+/** Errors lose their class on the way from a thread, so a text that the tokenizer refuses comes as a sentence. */
+function encodedOf(answer: EncodeTextsAnswer): EncodedTexts {
+  if ('refusal' in answer) throw new FormatError(answer.refusal);
+  return answer;
 }
 
 /** Texts cut into lists of a size that keeps all threads busy. */

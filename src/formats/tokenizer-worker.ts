@@ -3,7 +3,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { EncodeOptions } from '../tokenizer/tokenizer.ts';
-import { invariant } from '../util/errors.ts';
+import { FormatError, invariant } from '../util/errors.ts';
 import { openTokenizer } from './open-tokenizer.ts';
 
 export interface EncodeTextsRequest {
@@ -16,16 +16,29 @@ export interface EncodedTexts {
   readonly ends: readonly number[];
 }
 
+/** The ids, or why the tokenizer refuses a text. */
+export type EncodeTextsAnswer = EncodedTexts | { readonly refusal: string };
+
 invariant(parentPort !== null, 'internal: tokenizer-worker.ts runs in a worker thread');
 const port = parentPort;
 const tokenizer = await openTokenizer((workerData as { readonly path: string }).path);
 
-port.on('message', ({ texts, options }: EncodeTextsRequest) => {
+function encode({ texts, options }: EncodeTextsRequest): EncodedTexts {
   const parts = texts.map((text) => tokenizer.encodeToUint32(text, options));
   const ends: number[] = [];
   let length = 0;
   for (const part of parts) ends.push((length += part.length));
   const ids = new Uint32Array(length);
   for (const [i, part] of parts.entries()) ids.set(part, ends[i]! - part.length);
-  port.postMessage({ ids, ends } satisfies EncodedTexts, [ids.buffer]);
+  return { ids, ends };
+}
+
+port.on('message', (request: EncodeTextsRequest) => {
+  try {
+    const encoded = encode(request);
+    port.postMessage(encoded satisfies EncodeTextsAnswer, [encoded.ids.buffer]);
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    port.postMessage({ refusal: error.message } satisfies EncodeTextsAnswer);
+  }
 });

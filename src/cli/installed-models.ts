@@ -161,7 +161,7 @@ async function load(
     const model = await opened.load({ wantedContext: DEFAULT_CONTEXT, batch: parallel, onProgress });
     await touchCache(model);
     const runner = new ModelRunner(model);
-    void runInSlices(runner.preparation(limits.maxNumSequences));
+    runInSlices(runner.preparation(limits.maxNumSequences)).catch(() => {}); // a step that has no plan makes it, or says why not
     const engine = new Engine(runner, tokenizer, limits);
     return {
       engine,

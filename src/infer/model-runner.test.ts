@@ -4,6 +4,7 @@ import type { Backend } from '../runtime/backend.ts';
 import { KV_BLOCK_SIZE, KV_TYPES } from './kv-cache.ts';
 import type { ModelOptions } from './model.ts';
 import { type Chunk, ModelRunner } from './model-runner.ts';
+import { MAX_PLANS } from './plan-cache.ts';
 import { testBackends, toyModel, TOY_CONFIG, toyPrompt } from './toy-model.ts';
 
 const LENGTH = 150; // more than two key tiles of the native kernel
@@ -72,6 +73,28 @@ for (const [name, open] of testBackends()) {
         const worst = Math.max(...logits.map((value, i) => Math.abs(value - exact[i]!)));
         assert.ok(kvType === 'f32' ? worst === 0 : worst > 0 && worst < 0.2, `${kvType}: ${worst}`);
       }
+    });
+
+    it('makes the plans of decoding ahead, in slices, until it is disposed of', async () => {
+      const backend = open();
+      let numLoads = 0;
+      const model = toyModel(backend);
+      const counting = Object.create(backend, {
+        workspaceBytes: { value: (node: never) => backend.workspaceBytes(node) },
+        load: { value: (...plan: Parameters<Backend['load']>) => (numLoads++, backend.load(...plan)) },
+      }) as Backend;
+      const runner = new ModelRunner({ ...model, backend: counting });
+      const slices = [...runner.preparation(3)].length;
+      assert.deepEqual([slices, numLoads], [3, 3]);
+      const chunks = [0, 1, 2].map((id): Chunk => ({ ids: [id], startPos: 0, blockIds: [id], logits: 'last' }));
+      for (const count of [1, 2, 3]) await runner.run(chunks.slice(0, count));
+      assert.equal(numLoads, 3);
+      const rest = runner.preparation(1000);
+      for (let i = 0; i < 3; i++) rest.next(); // those that are there
+      runner.dispose();
+      assert.equal([...rest].length, 0);
+      assert.equal(numLoads, 3);
+      assert.equal([...new ModelRunner(model).preparation(1000)].length, MAX_PLANS / 2);
     });
 
     it('gives no logits where none are asked for', async () => {

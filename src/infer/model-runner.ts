@@ -8,7 +8,7 @@ import type { Sliced } from '../util/slices.ts';
 import type { BlockCopy } from './block-manager.ts';
 import { KV_BLOCK_SIZE, kvStateNames } from './kv-cache.ts';
 import type { InferenceModel } from './model.ts';
-import { PlanCache } from './plan-cache.ts';
+import { MAX_PLANS, PlanCache } from './plan-cache.ts';
 import { stepCompiler } from './step-compiler.ts';
 import type { Logits } from './sampler.ts';
 import type { StepShape } from './step-graph.ts';
@@ -37,10 +37,11 @@ export class ModelRunner {
 
   /**
    * Makes what steps in which up to so many sequences decode run on, so that no stream waits for it: the first ones take tens of
-   * milliseconds each, until the JavaScript engine has compiled what makes them.
+   * milliseconds each, until the JavaScript engine has compiled what makes them. Half of what is kept stays for the steps that run meanwhile.
    */
   *preparation(maxSequences: number): Sliced<void> {
-    for (let count = 1; count <= maxSequences && !this.#isDisposed; count++) {
+    const most = Math.min(maxSequences, MAX_PLANS / 2);
+    for (let count = 1; count <= most && !this.#isDisposed; count++) {
       this.#plans.get(decodeShape(count));
       yield;
     }

@@ -5,7 +5,8 @@
 import type { Executable } from '../runtime/backend.ts';
 import type { StepShape } from './step-graph.ts';
 
-const MAX_PLANS = 64;
+/** Plans that are kept. */
+export const MAX_PLANS = 64;
 
 /** Makes executables on demand and keeps the last used ones. */
 export class PlanCache {

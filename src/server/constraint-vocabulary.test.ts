@@ -41,4 +41,13 @@ describe('vocabularies of constraints', () => {
     await prepareConstraints(tokenizer);
     assert.throws(() => jsonConstraint(constraintVocabulary(tokenizer)).start().allowed(), { code: 'E_CONSTRAINT' });
   });
+
+  it('that cannot be made are told of when they are asked for, each time', async () => {
+    const tokenizer = toyTokenizer();
+    tokenizer.tokenBytes = () => {
+      throw new RangeError('no bytes');
+    };
+    await prepareConstraints(tokenizer);
+    for (let i = 0; i < 2; i++) assert.throws(() => constraintVocabulary(tokenizer), { message: 'no bytes' });
+  });
 });

@@ -5,7 +5,6 @@
 import { jsonPreparation } from '../constrain/compile.ts';
 import { ConstraintVocabulary } from '../constrain/vocabulary.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import { ConstraintError } from '../util/errors.ts';
 import { runAtOnce, runInSlices, type Sliced } from '../util/slices.ts';
 
 const vocabularies = new WeakMap<Tokenizer, ConstraintVocabulary>();
@@ -16,13 +15,13 @@ export function constraintVocabulary(tokenizer: Tokenizer): ConstraintVocabulary
   return vocabularies.get(tokenizer) ?? runAtOnce(making(tokenizer));
 }
 
-/** Makes it, and what all JSON constraints share, while other work goes on; takes about half a second for 128,000 tokens. */
+/** Makes it, and what all JSON constraints share, while other work goes on; takes about half a second for 128,000 tokens. Never rejects. */
 export async function prepareConstraints(tokenizer: Tokenizer): Promise<void> {
-  if (!vocabularies.has(tokenizer)) await runInSlices(making(tokenizer));
   try {
-    await runInSlices(jsonPreparation(vocabularies.get(tokenizer)!));
-  } catch (error) {
-    if (!(error instanceof ConstraintError)) throw error; // a vocabulary that cannot write JSON; who asks for it is told
+    if (!vocabularies.has(tokenizer)) await runInSlices(making(tokenizer));
+    await runInSlices(jsonPreparation(constraintVocabulary(tokenizer)));
+  } catch {
+    // Whoever asks for what cannot be made is told, as for JSON of a vocabulary that cannot write it.
   }
 }
 
@@ -34,7 +33,11 @@ function making(tokenizer: Tokenizer): Sliced<ConstraintVocabulary> {
 }
 
 function* made(tokenizer: Tokenizer): Sliced<ConstraintVocabulary> {
-  const vocabulary = yield* ConstraintVocabulary.made(tokenizer);
-  vocabularies.set(tokenizer, vocabulary);
-  return vocabulary;
+  try {
+    const vocabulary = yield* ConstraintVocabulary.made(tokenizer);
+    vocabularies.set(tokenizer, vocabulary);
+    return vocabulary;
+  } finally {
+    beingMade.delete(tokenizer);
+  }
 }

@@ -2,7 +2,7 @@
  * Runs one forward pass over chunks of sequences: lays tokens, positions, slots and block tables out as the step's graph wants them, and
  * hands the logits back per chunk. Knows block tables, not who owns them.
  */
-import type { Storage, Values } from '../runtime/backend.ts';
+import type { OutputMemory, Storage, Values } from '../runtime/backend.ts';
 import { byteLength } from '../tensor/dtype.ts';
 import type { Sliced } from '../util/slices.ts';
 import type { BlockCopy } from './block-manager.ts';
@@ -28,6 +28,8 @@ export interface Chunk {
 export class ModelRunner {
   readonly model: InferenceModel;
   readonly #plans: PlanCache;
+  /** For the logits of steps, as large as the largest so far; larger ones than MAX_KEPT_LOGITS get memory of their own. */
+  #memory = new Float32Array(0);
   #isDisposed = false;
 
   constructor(model: InferenceModel) {
@@ -47,7 +49,10 @@ export class ModelRunner {
     }
   }
 
-  /** Computes all chunks in one pass, each of another sequence; gives for each its logits [rows asked for * V], or hidden states [tokens * D]. */
+  /**
+   * Computes all chunks in one pass, each of another sequence; gives for each its logits [rows asked for * V], which the next run may
+   * overwrite, or hidden states [tokens * D].
+   */
   async run(chunks: readonly Chunk[]): Promise<Logits[]> {
     const rows = rowsOf(chunks, ({ logits }, length) => numWanted(length, logits));
     const hiddenRows = rowsOf(chunks, ({ logits }, length) => (logits === 'hidden' ? length : 0));
@@ -55,8 +60,15 @@ export class ModelRunner {
     const inputs = layOut(chunks, shape);
     if (shape.numRows !== null && rows.length > 0) inputs['rows'] = rows;
     if (hiddenRows.length > 0) inputs['hiddenRows'] = hiddenRows;
-    const outputs = await this.#plans.get(shape).run(inputs);
+    const outputs = await this.#plans.get(shape).run(inputs, this.#memoryFor(rows.length));
     return split(outputs as Record<string, Logits>, chunks, this.model.config);
+  }
+
+  #memoryFor(numRows: number): OutputMemory {
+    const size = numRows * this.model.config.vocabSize;
+    if (size > MAX_KEPT_LOGITS) return {};
+    if (this.#memory.length < size) this.#memory = new Float32Array(size);
+    return { logits: this.#memory };
   }
 
   /** Copies keys and values of whole blocks; not while a step runs. */
@@ -89,6 +101,7 @@ function copyBlock(state: Storage, { from, to }: BlockCopy): void {
 }
 
 const MIN_ENTRIES = 32;
+const MAX_KEPT_LOGITS = 2 ** 22; // 16 MiB
 
 function shapeOf(chunks: readonly Chunk[], numRows: number, numHiddenRows: number): StepShape {
   const numTokens = chunks.reduce((sum, { ids }) => sum + ids.length, 0);

@@ -5,7 +5,7 @@ import { FormatError } from '../util/errors.ts';
 import { fillNormal, randomStream } from '../util/rng.ts';
 import { expNegative } from './exp-negative.ts';
 import { largestIds } from './rank-prefix.ts';
-import { type Logits, sampleToken } from './sampler.ts';
+import { type Logits, mostLikely, sampleToken } from './sampler.ts';
 import { DEFAULT_SAMPLING, type SamplingParams } from './sampling-params.ts';
 
 const stream = randomStream(7, 'test');
@@ -160,7 +160,20 @@ describe('sampler', () => {
     assert.equal(sampleToken(logits, { ...NEUTRAL, temperature: 2, topK: 50, topP: 0.9 }, stream, 2), 77_777);
   });
 
+  it('finds the first of the largest logits in vocabularies of any size', () => {
+    const logit = fc.integer({ min: -3, max: 3 });
+    fc.assert(
+      fc.property(fc.array(logit, { minLength: 1, maxLength: 40 }), (logits) => {
+        assert.equal(mostLikely(Float32Array.from(logits)), logits.indexOf(Math.max(...logits)));
+      }),
+    );
+  });
+
   it('refuses logits that are no numbers', () => {
+    for (let place = 0; place < 20; place++) {
+      const logits = Float32Array.from({ length: 20 }, (_, i) => (i === place ? NaN : i % 7));
+      assert.throws(() => mostLikely(logits), FormatError);
+    }
     for (const values of [
       [1, NaN, 2],
       [NaN, 1],

@@ -32,12 +32,16 @@ export function sampleToken(logits: Logits, params: SamplingParams, stream: Rand
 export function mostLikely(logits: Logits): number {
   let best = 0;
   let largest = -Infinity;
-  for (let i = 0; i < logits.length; i++) {
-    const logit = logits[i]!;
-    if (logit <= largest) continue;
-    best = i;
-    largest = logit;
-    if (logit !== logit) break;
+  const { length } = logits;
+  for (let start = 0; start < length && largest === largest; start += 8) {
+    // Asked for eight at a time it takes less than half as long: hardly ever is one larger.
+    if (start + 8 <= length && areEightAtMost(largest, logits, start)) continue;
+    for (let i = start; i < Math.min(start + 8, length); i++) {
+      if (logits[i]! <= largest) continue;
+      best = i;
+      largest = logits[i]!;
+      if (largest !== largest) break;
+    }
   }
   if (!Number.isFinite(largest)) {
     throw new FormatError(
@@ -45,6 +49,19 @@ export function mostLikely(logits: Logits): number {
     );
   }
   return best;
+}
+
+function areEightAtMost(limit: number, values: Logits, start: number): boolean {
+  return (
+    values[start]! <= limit &&
+    values[start + 1]! <= limit &&
+    values[start + 2]! <= limit &&
+    values[start + 3]! <= limit &&
+    values[start + 4]! <= limit &&
+    values[start + 5]! <= limit &&
+    values[start + 6]! <= limit &&
+    values[start + 7]! <= limit
+  );
 }
 
 /** Memory that all draws share, as large as the largest vocabulary seen: they come one after the other and keep nothing. */

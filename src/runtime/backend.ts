@@ -30,6 +30,16 @@ export interface Storage {
   readonly bytes: Uint8Array | null;
 }
 
+/** Memory for outputs, by name. */
+export type OutputMemory = Readonly<Record<string, Values>>;
+
+/** A copy of values, in the memory given if it can hold them. */
+export function copyOf(values: Values, memory?: Values): Values {
+  if (memory?.constructor !== values.constructor || memory.length < values.length) return values.slice();
+  memory.set(values);
+  return memory.subarray(0, values.length);
+}
+
 /** Block types of GGUF files that a panel type holds exactly. */
 export type BlockFormat = 'Q4_0' | 'Q4_1' | 'Q5_0' | 'Q8_0' | 'Q4_K';
 
@@ -43,8 +53,11 @@ export const PANEL_OF_BLOCKS: Readonly<Record<BlockFormat, QuantisedDType>> = {
 };
 
 export interface Executable {
-  /** Runs the plan; the event loop stays free. Inputs by name; the named outputs come back as copies. */
-  run(inputs: Readonly<Record<string, ArrayLike<number>>>): Promise<Record<string, Values>>;
+  /**
+   * Runs the plan; the event loop stays free. Inputs by name; the named outputs come back as copies: in the memory that `into` has for them, if
+   * it is of their type and large enough, or else in fresh memory, which costs several times the copy.
+   */
+  run(inputs: Readonly<Record<string, ArrayLike<number>>>, into?: OutputMemory): Promise<Record<string, Values>>;
   /** Gives back what the executable holds beyond the states. */
   dispose(): void;
 }

@@ -57,6 +57,9 @@ describe('a native backend', { skip }, () => {
     assert.deepEqual((await executable.run({ x: [5, 6, 7] })).z, Float32Array.of(5, 6, 14));
     assert.deepEqual(first.z, Float32Array.of(1, 2, 6));
     assert.deepEqual(s.view, Float32Array.of(5, 6, 7));
+    const memory = new Float32Array(4);
+    const { y, z } = await executable.run({ x: [1, 1, 2] }, { z: memory, y: new Float32Array(1) });
+    assert.deepEqual([z!.buffer === memory.buffer, [...memory], [...y!]], [true, [5, 6, 14, 0], [2, 2, 4]]);
   });
 
   it('lets runs that are asked for at once take turns, in order, also of plans of other sizes', async () => {

@@ -7,7 +7,15 @@ import { byteLength, type DType, isPanel, isQuantised, numValues, PANEL_ROWS, ty
 import type { Node } from '../tensor/graph.ts';
 import { CapacityError, ConfigError, invariant, ShapeError } from '../util/errors.ts';
 import { type Addon, type Handle, requireAddon } from './native-addon.ts';
-import type { Backend, BlockFormat, Executable, Storage, Values } from './backend.ts';
+import {
+  type Backend,
+  type BlockFormat,
+  copyOf,
+  type Executable,
+  type OutputMemory,
+  type Storage,
+  type Values,
+} from './backend.ts';
 import { DTYPES, encodeProgram, OPERATORS, workspaceBytesOf } from './native-lowering.ts';
 import { type OperatorTime, renderProfile } from './operator-times.ts';
 import type { Operand, Plan } from './plan.ts';
@@ -141,10 +149,10 @@ export class NativeBackend implements Backend {
     this.#addon.repack(this.#team, number, blocks, firstRow, numRows, ...target);
   }
 
-  /** A copy of the values at a place. */
-  read(place: Place): Float32Array | Int32Array {
+  /** A copy of the values at a place, in the memory given if it can hold them. */
+  read(place: Place, memory?: Values): Values {
     const view = viewOf(place);
-    if (view) return view.slice();
+    if (view) return copyOf(view, memory);
     const values = new Float32Array(numValues(place.shape));
     this.#addon.unpack(this.#team, values, ...this.#packed(place));
     return values;
@@ -265,7 +273,7 @@ class NativeExecutable implements Executable {
     this.#states = states;
   }
 
-  run(inputs: Readonly<Record<string, ArrayLike<number>>>): Promise<Record<string, Values>> {
+  run(inputs: Readonly<Record<string, ArrayLike<number>>>, into: OutputMemory = {}): Promise<Record<string, Values>> {
     return this.#backend.takeTurn(async () => {
       invariant(this.#program, 'internal: a disposed executable was run');
       this.#checkInputs(inputs);
@@ -276,7 +284,7 @@ class NativeExecutable implements Executable {
       for (const [name, operand] of this.#plan.inputs) this.#backend.write(placeOf(operand, buffers), inputs[name]!);
       await this.#backend.execute(this.#program, isBound ? null : buffers);
       const outputs = [...this.#plan.outputs].map(
-        ([name, operand]) => [name, this.#backend.read(placeOf(operand, buffers))] as const,
+        ([name, operand]) => [name, this.#backend.read(placeOf(operand, buffers), into[name])] as const,
       );
       return Object.fromEntries(outputs);
     });

@@ -107,6 +107,15 @@ describe('an executable of the reference backend', () => {
     assert.deepEqual([...(await executable.run({ x: [1, 2] })).y!], [2, 4]);
   });
 
+  it('copies outputs into the memory given, unless that is of another type or too small', async () => {
+    const executable = compiled();
+    const memory = Float32Array.of(7, 7, 7);
+    const { y } = await executable.run({ x: [1, 2] }, { y: memory });
+    assert.deepEqual([y!.buffer === memory.buffer, [...y!], [...memory]], [true, [2, 4], [2, 4, 7]]);
+    for (const unfit of [new Float32Array(1), new Float64Array(3)])
+      assert.deepEqual((await executable.run({ x: [1, 2] }, { y: unfit })).y, Float32Array.of(2, 4));
+  });
+
   it('runs one plan after the other, and none after dispose', async () => {
     const executable = compiled();
     const runs = [1, 2, 3].map((x) => executable.run({ x: [x, -x] }));

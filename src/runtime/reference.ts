@@ -9,7 +9,7 @@ import { setImmediate } from 'node:timers/promises';
 import { type DType, numValues, type Shape } from '../tensor/dtype.ts';
 import { type OpName, stateUpdates } from '../tensor/operators.ts';
 import { CapacityError, invariant, ShapeError } from '../util/errors.ts';
-import type { Backend, Executable, Storage, Values } from './backend.ts';
+import { type Backend, copyOf, type Executable, type OutputMemory, type Storage, type Values } from './backend.ts';
 import type { Instruction, Operand, Plan } from './plan.ts';
 import { type ReferenceKernel, roundTo, type View } from './reference/kernel.ts';
 import { referenceKernels } from './reference/kernels.ts';
@@ -132,14 +132,14 @@ function loadPlan(
   const inputs = new Map([...plan.inputs].map(([name, operand]) => [name, viewOf(operand)]));
   const outputs = [...plan.outputs].map(([name, operand]) => [name, viewOf(operand)] as const);
   const steps = plan.instructions.map((instruction) => prepare(instruction, viewOf));
-  const run = async (given: Readonly<Record<string, ArrayLike<number>>>) => {
+  const run = async (given: Readonly<Record<string, ArrayLike<number>>>, into: OutputMemory = {}) => {
     invariant(arena, 'internal: a disposed executable was run');
     writeInputs(inputs, given);
     await turns.runInSlices(steps);
-    return Object.fromEntries(outputs.map(([name, { values }]) => [name, values.slice()]));
+    return Object.fromEntries(outputs.map(([name, { values }]) => [name, copyOf(values, into[name])]));
   };
   return {
-    run: (given) => turns.take(() => run(given)),
+    run: (given, into) => turns.take(() => run(given, into)),
     dispose: () => {
       void turns.take(async () => {
         arena = null;

@@ -16,7 +16,7 @@ interface Token {
 describe('looking into a model over HTTP', () => {
   let server: CriaServer;
   before(async () => {
-    server = await createCriaServer(toyCatalog());
+    server = await createCriaServer(toyCatalog(), { settings: { loadWaitMs: 60_000 } }); // a busy machine loads slowly
   });
   after(() => server.registry.close());
 

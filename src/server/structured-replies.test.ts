@@ -134,6 +134,8 @@ describe('structured replies', () => {
       engine: { maxNumSequences: 6, maxNumBatchedTokens: 64 },
     });
     const server = await createCriaServer(catalog, { registry: { pinned: ['toy'], maxWaiting: 1000 } });
+    const lease = await server.registry.acquire('toy', { maxWaitMs: null, signal: new AbortController().signal });
+    lease.release();
     const ends = new Map<string, number>();
     await Promise.all(
       [0, 1, 2, 3, 4].map(async (worker) => {

@@ -43,7 +43,11 @@ describe('tokenizer, inside and models in a browser', { skip: skipReason, timeou
       .getByRole('button', { name: /^→, id|^↵→, id/ })
       .first()
       .hover();
-    assert.match(await page.locator('.token-facts').first().innerText(), /id \d+/);
+    await page
+      .locator('.token-facts')
+      .first()
+      .filter({ hasText: /id \d+/ })
+      .waitFor();
   });
 
   it('shows the bytes of a character that is split, and what special tokens become', async () => {
@@ -116,7 +120,10 @@ describe('tokenizer, inside and models in a browser', { skip: skipReason, timeou
       .filter({ hasText: `${(100 * strongest).toFixed(0)} %` })
       .waitFor();
     await page.getByRole('img', { name: /^Attention of/ }).press('Home');
-    assert.match(await page.locator('.attended').innerText(), /token 0\) looks at .* 100 %$/);
+    await page
+      .locator('.attended')
+      .filter({ hasText: /token 0\) looks at .* 100 %$/ })
+      .waitFor();
   });
 
   it('tells what the KV cache takes with grouped queries and without', async () => {

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Ollama } from 'ollama';
-import { type RunningServer, runServer } from './running-server.ts';
+import { type RunningServer, runServer, until } from './running-server.ts';
 
 const MODEL = 'toy';
 const messages = [{ role: 'user', content: 'What does a llama eat?' }];
@@ -23,7 +23,7 @@ before(async () => {
 });
 after(() => running.stop());
 
-describe('ollama client', () => {
+describe('ollama client', { timeout: 120_000 }, () => {
   it('chats, streamed as whole, with counts and durations in nanoseconds', async () => {
     const request = { model: MODEL, messages, options: { num_predict: 20, seed: 3 } };
     const whole = await client.chat(request);
@@ -103,9 +103,7 @@ describe('ollama client', () => {
     })();
     await assert.rejects(reading, { name: 'AbortError' });
     const { engine } = running.server.registry.loaded()[0]!.model;
-    for (let i = 0; i < 1000 && engine.stats().numRunning > 0; i++)
-      await new Promise((resolve) => setTimeout(resolve, 2));
-    assert.equal(engine.stats().numRunning, 0);
+    await until(() => engine.stats().numRunning === 0);
   });
 
   it('is told errors in its own shape', async () => {

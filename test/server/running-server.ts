@@ -1,6 +1,7 @@
 /**
- * For tests with real clients: the toy server on a free port of this machine.
+ * For tests with real clients: the toy server on a free port of this machine, which waits for its model as long as a busy machine may need.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { listen, type Listening } from '../../src/server/serve.ts';
 import { createCriaServer, type CriaServer, type ServerOptions } from '../../src/server/server.ts';
@@ -14,10 +15,17 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
+const PATIENT_MS = 60_000;
+
 /** Starts it; `stop` also checks that no KV block was lost. */
 export async function runServer(toy: ToyOptions = {}, options: ServerOptions = {}): Promise<RunningServer> {
   const catalog = toyCatalog(toy);
-  const server = await createCriaServer(catalog, { log: pino({ level: 'error' }), version: '1.2.3', ...options });
+  const server = await createCriaServer(catalog, {
+    log: pino({ level: 'error' }),
+    version: '1.2.3',
+    ...options,
+    settings: { loadWaitMs: PATIENT_MS, ...options.settings },
+  });
   const listening = await listen(server.app, { host: '127.0.0.1', port: 0 });
   return {
     url: listening.url,
@@ -30,4 +38,9 @@ export async function runServer(toy: ToyOptions = {}, options: ServerOptions = {
       await server.registry.close();
     },
   };
+}
+
+/** Waits for a condition that another part of the process brings about; a test that waits too long fails by its own time limit. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(2);
 }

@@ -61,9 +61,11 @@ describe('installed models', () => {
     const models = await catalog(join(folder, 'toy.gguf'));
     const downloaded = (await models.find('org/toy'))!;
     assert.equal(downloaded.path, join(cached, 'snapshots', COMMIT));
-    await assert.rejects(models.remove((await models.find('toy'))!), { code: 'E_REQUEST', status: 403 });
-    await assert.rejects(models.remove({ ...downloaded, id: 'nano' }), { code: 'E_REQUEST', status: 403 });
+    assert.equal(models.isRemovable((await models.find('toy'))!), false);
+    assert.equal(models.isRemovable({ ...downloaded, id: 'nano' }), false);
+    assert.equal(models.isRemovable(downloaded), true);
     await models.remove(downloaded);
+    await assert.rejects(models.remove(downloaded), { code: 'E_REQUEST', status: 404 });
     assert.deepEqual(await readdir(join(folder, 'hub')), []);
     assert.ok((await readdir(folder)).includes('toy.gguf'));
   });

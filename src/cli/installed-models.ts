@@ -41,14 +41,10 @@ export async function installedModels(
     details: rememberedDetails(),
     load: (entry, onProgress) => load(fixed.get(entry.id)?.name ?? entry.path, options, io, onProgress),
     pull: (id, onProgress) => pull(id, onProgress, io),
+    isRemovable: ({ id }) => !fixed.has(id) && id !== 'nano',
     remove: async ({ id }) => {
-      const isOwn = fixed.has(id) || id === 'nano';
-      if (isOwn || !(await removeFromHub(id, io))) {
-        throw new RequestError(
-          403,
-          `"${id}" was not downloaded from the hub, so it is not deleted here; delete its files yourself`,
-        );
-      }
+      if (!(await removeFromHub(id, io)))
+        throw new RequestError(404, `"${id}" is not in the cache of the hub any more`);
     },
   };
 }

@@ -12,6 +12,8 @@ export interface ApiErrorDetails {
   readonly retryAfterSeconds?: number | null;
   /** Further members of the error body. */
   readonly extra?: Readonly<Record<string, number>>;
+  /** What the log says instead of the message, where that quotes the request. */
+  readonly logged?: string | null;
 }
 
 /** A refusal that already knows how it is to be told. */
@@ -20,6 +22,7 @@ export class ApiError extends RequestError {
   readonly param: string | null;
   readonly retryAfterSeconds: number | null;
   readonly extra: Readonly<Record<string, number>>;
+  readonly logged: string | null;
 
   constructor(status: number, message: string, details: ApiErrorDetails = {}, options?: ErrorOptions) {
     super(status, message, options);
@@ -27,6 +30,7 @@ export class ApiError extends RequestError {
     this.param = details.param ?? null;
     this.retryAfterSeconds = details.retryAfterSeconds ?? null;
     this.extra = details.extra ?? {};
+    this.logged = details.logged ?? null;
   }
 }
 
@@ -90,14 +94,9 @@ function pointerOf(error: object): string | null {
   return typeof pointer === 'string' ? pointer : null;
 }
 
-/** OpenAI's name for the kind of error. */
+/** OpenAI's name for the kind of error: a wrong key and a wrong model are invalid requests too, `code` tells them apart. */
 export function errorType(status: number): string {
-  if (status === 401) return 'authentication_error';
-  if (status === 403) return 'permission_error';
-  if (status === 404) return 'not_found_error';
   if (status === 429) return 'rate_limit_error';
-  if (status === 501) return 'not_supported_error';
-  if (status === 503) return 'unavailable_error';
   return status >= 500 ? 'server_error' : 'invalid_request_error';
 }
 

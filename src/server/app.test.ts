@@ -267,6 +267,17 @@ describe('server: what it tells of itself', () => {
     assert.match(text, /cria_generation_tokens_total\{model="toy"\} 4/);
     assert.match(text, /cria_time_to_first_token_seconds_count\{model="toy"\} 1/);
     assert.match(text, /cria_kv_blocks_used\{model="toy"\} 0/);
+    for (const line of [
+      '# TYPE cria_kv_blocks_total gauge',
+      '# TYPE cria_batch_size gauge',
+      '# TYPE cria_preemptions_total counter',
+      '# TYPE cria_prefix_cache_hit_tokens_total counter',
+    ])
+      assert.ok(text.includes(line), line);
+    assert.match(text, /cria_prefix_cache_queried_tokens_total\{model="toy"\} [1-9]/);
+    const again = await (await server.get('/metrics')).text();
+    const queried = /cria_prefix_cache_queried_tokens_total\{.*/;
+    assert.equal(queried.exec(again)![0], queried.exec(text)![0], 'asking does not count');
   });
 
   it('describes every route in its OpenAPI document', async () => {

@@ -33,14 +33,36 @@ export function createApp(context: ServerContext, routes: readonly Route[], shut
     );
   }
   app.options('*', (c) => preflight(context, c.req.raw));
-  app.notFound((c) => {
-    const error = new ApiError(404, `there is nothing at ${c.req.method} ${c.req.path.slice(0, 200)}`, {
-      reason: 'not_found',
-    });
-    return errorResponse(error, c.req.path);
-  });
+  app.notFound((c) => refuseRoute(context, methodsOf(app, c.req.path), c.req.raw, c.req.path));
   return app;
 }
+
+const METHODS = ['GET', 'POST', 'DELETE'] as const;
+
+/** The methods that have a route for the path. */
+function methodsOf(app: App, path: string): readonly string[] {
+  return METHODS.filter((method) => app.router.match(method, path)[0].length > 0);
+}
+
+/** Nothing is at the path, or nothing for this method. */
+function refuseRoute(context: ServerContext, methods: readonly string[], request: Request, path: string): Response {
+  const shown = `${request.method} ${path.slice(0, 200)}`;
+  const error =
+    methods.length === 0
+      ? new ApiError(404, `there is nothing at ${shown}`, { reason: 'not_found' })
+      : new ApiError(405, `${shown} is not allowed; use ${methods.join(' or ')}`, { reason: 'method_not_allowed' });
+  const response = errorResponse(error, path);
+  if (methods.length > 0) response.headers.set('Allow', methods.join(', '));
+  const id = requestId(request);
+  response.headers.set('X-Request-Id', id);
+  for (const [name, value] of corsHeaders(request, context.settings)) response.headers.set(name, value);
+  context.metrics.countRequest(NO_ROUTE, error.status, 0);
+  context.log.info({ id, status: error.status, error: error.message }, 'request');
+  return response;
+}
+
+/** How the metrics call requests that have no route: their paths are anybody's. */
+const NO_ROUTE = 'none';
 
 async function answer(
   context: ServerContext,
@@ -148,5 +170,5 @@ function record(
   const entry = { id: scope.id, method, route: route.path, status: shown, ms: Math.round(ms), ...scope.notes };
   if (failure === null) log.info(entry, 'request');
   else if (shown === 500) log.error({ ...entry, err: failure.cause }, 'request');
-  else log.info({ ...entry, error: failure.told.message.slice(0, 300) }, 'request');
+  else log.info({ ...entry, error: (failure.told.logged ?? failure.told.message).slice(0, 300) }, 'request');
 }

@@ -53,7 +53,7 @@ export class Metrics {
       ['model'],
       TOKEN_BUCKETS,
     );
-    this.#addGauges(loaded);
+    this.#addReadings(loaded);
     collectDefaultMetrics({ register: this.#registry });
   }
 
@@ -84,43 +84,56 @@ export class Metrics {
     return { body: await this.#registry.metrics(), contentType: this.#registry.contentType };
   }
 
-  #addGauges(loaded: () => readonly LoadedModel[]): void {
-    const registers = [this.#registry];
-    for (const [name, help, read] of GAUGES) {
-      const gauge: Gauge<'model'> = new Gauge({
+  /** What the engines count themselves is read when it is asked for; what only grows is a counter, from 0 again when a model is loaded again. */
+  #addReadings(loaded: () => readonly LoadedModel[]): void {
+    for (const [Kind, name, help, read] of READINGS) {
+      const metric: Gauge<'model'> | Counter<'model'> = new Kind({
         name,
         help,
         labelNames: ['model'],
-        registers,
+        registers: [this.#registry],
         collect: () => {
-          gauge.reset();
-          for (const model of loaded()) gauge.set({ model: model.entry.id }, read(model));
+          metric.reset();
+          for (const model of loaded()) metric.inc({ model: model.entry.id }, read(model));
         },
       });
     }
   }
 }
 
-const GAUGES: readonly (readonly [name: string, help: string, read: (loaded: LoadedModel) => number])[] = [
-  ['cria_requests_running', 'Sequences that are being computed', ({ model }) => model.engine.stats().numRunning],
-  ['cria_requests_waiting', 'Sequences that wait for their turn', ({ model }) => model.engine.stats().numWaiting],
-  ['cria_batch_size', 'Sequences in the last step', ({ model }) => model.engine.stats().lastBatchSize],
-  ['cria_kv_blocks_used', 'KV blocks in use', ({ model }) => model.engine.stats().kvBlocksUsed],
-  ['cria_kv_blocks_total', 'KV blocks there are', ({ model }) => model.engine.stats().kvBlocksTotal],
+const READINGS: readonly (readonly [
+  kind: typeof Gauge | typeof Counter,
+  name: string,
+  help: string,
+  read: (loaded: LoadedModel) => number,
+])[] = [
+  [Gauge, 'cria_requests_running', 'Sequences that are being computed', ({ model }) => model.engine.stats().numRunning],
   [
+    Gauge,
+    'cria_requests_waiting',
+    'Sequences that wait for their turn',
+    ({ model }) => model.engine.stats().numWaiting,
+  ],
+  [Gauge, 'cria_batch_size', 'Sequences in the last step', ({ model }) => model.engine.stats().lastBatchSize],
+  [Gauge, 'cria_kv_blocks_used', 'KV blocks in use', ({ model }) => model.engine.stats().kvBlocksUsed],
+  [Gauge, 'cria_kv_blocks_total', 'KV blocks there are', ({ model }) => model.engine.stats().kvBlocksTotal],
+  [
+    Counter,
     'cria_prefix_cache_queried_tokens_total',
     'Prompt tokens looked up in the prefix cache',
     ({ model }) => model.engine.stats().prefixQueriedTokens,
   ],
   [
+    Counter,
     'cria_prefix_cache_hit_tokens_total',
     'Prompt tokens found in it',
     ({ model }) => model.engine.stats().prefixHitTokens,
   ],
   [
+    Counter,
     'cria_preemptions_total',
     'Sequences that had to start over for lack of KV blocks',
     ({ model }) => model.engine.stats().preemptions,
   ],
-  ['cria_model_bytes', 'Bytes of weights and KV cache', ({ model }) => model.sizeBytes],
+  [Gauge, 'cria_model_bytes', 'Bytes of weights and KV cache', ({ model }) => model.sizeBytes],
 ];

@@ -133,6 +133,12 @@ export async function deleteModel(
   body: { model?: string | undefined; name?: string | undefined },
 ): Promise<void> {
   const entry = await registry.find(nameOf(body));
+  if (!registry.catalog.isRemovable(entry)) {
+    throw new ApiError(
+      403,
+      `"${entry.id}" is what the server was started with or was not downloaded from the hub, so it is not deleted here; delete its files yourself`,
+    );
+  }
   const isLoaded = registry.loaded().some((loaded) => loaded.entry.id === entry.id);
   if (isLoaded && !(await registry.unload(entry.id))) {
     throw new ApiError(409, `the model "${entry.id}" is answering requests; try again when it is not`);

@@ -36,6 +36,10 @@ const options = z.strictObject({
   use_mmap: ignored,
   use_mlock: ignored,
   numa: ignored,
+  f16_kv: ignored,
+  logits_all: ignored,
+  vocab_only: ignored,
+  embedding_only: ignored,
   repeat_last_n: number.describe('accepted and ignored: the penalty looks at prompt and reply as a whole'),
   mirostat_eta: ignored,
   mirostat_tau: ignored,
@@ -43,7 +47,8 @@ const options = z.strictObject({
 });
 export type OllamaOptions = z.output<typeof options>;
 
-const DURATION = /^-?\d+(\.\d+)?(ms|s|m|h)?$/;
+/** Seconds, or a duration as Go writes it: "5m", "1h30m". */
+const DURATION = /^-?(\d+(\.\d+)?|(\d+(\.\d+)?(ms|s|m|h))+)$/;
 
 /** How long to keep the model: seconds, or a text such as "5m"; negative: for ever. */
 const keepAlive = optional(
@@ -137,7 +142,8 @@ const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h
 /** Milliseconds of a keep_alive; null: for ever; undefined: not given. */
 export function keepAliveMs(value: string | number | undefined): number | null | undefined {
   if (value === undefined) return undefined;
-  const [, digits = '', unit = 's'] = /^(-?[\d.]+)(\w+)?$/.exec(String(value)) ?? [];
-  const ms = Number(digits) * UNIT_MS[unit]!;
-  return ms < 0 ? null : ms;
+  const text = String(value);
+  if (text.startsWith('-')) return null;
+  const parts = [...text.matchAll(/([\d.]+)(ms|[smh])?/g)];
+  return parts.reduce((sum, [, digits, unit = 's']) => sum + Number(digits) * UNIT_MS[unit]!, 0);
 }

@@ -36,7 +36,7 @@ export type OpenaiMessage = z.output<typeof messageSchema>;
 
 const MAX_TOOLS = 128;
 
-const toolSchema = z.object({
+export const toolSchema = z.object({
   type: z.literal('function'),
   function: z.object({
     name: z.string().regex(/^[\w.-]{1,64}$/, 'must be 1 to 64 letters, digits, "_", "-" or "."'),

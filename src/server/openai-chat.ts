@@ -3,6 +3,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Generation } from '../infer/generation.ts';
+import { invalidField } from './api-error.ts';
 import { mergeReplies } from './merge-replies.ts';
 import type { Lease } from './model-registry.ts';
 import type { ChatRequest } from './openai-chat-schema.ts';
@@ -42,6 +43,9 @@ export function startChat(
 ): ChatReplies {
   const { model, entry } = lease;
   try {
+    if (request.top_logprobs !== undefined && !request.logprobs) {
+      throw invalidField('top_logprobs', 'top_logprobs: needs logprobs to be true; set it, or leave this out');
+    }
     const callsTools = (request.tools?.length ?? 0) > 0 && request.tool_choice !== 'none';
     const tools = callsTools ? request.tools! : [];
     const promptIds = chatPrompt(model, chatMessages(request.messages), toolDefinitions(tools));

@@ -6,6 +6,7 @@ import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { ApiError, invalidField } from './api-error.ts';
 import { checkTokenIds } from './sampling-request.ts';
 import type { ServedModel } from './served-model.ts';
+import { toolsInWords } from './tools-in-words.ts';
 
 type PromptModel = Pick<ServedModel, 'tokenizer' | 'chatFormat'>;
 
@@ -17,13 +18,14 @@ export function chatPrompt(
   { addGenerationPrompt = true }: { readonly addGenerationPrompt?: boolean } = {},
 ): number[] {
   if (chatFormat === null) return continuationPrompt(tokenizer, messages, tools);
-  const firstTurn = messages.find(({ role }) => role !== 'system');
+  const told = toolsInWords(chatFormat, messages, tools);
+  const firstTurn = told.messages.find(({ role }) => role !== 'system');
   const options: ChatOptions = {
     addGenerationPrompt,
     // Llama 3.1's format has tools described in the first user message; without one there, in the system message.
-    ...(tools.length === 0 ? {} : { tools, toolsInUserMessage: firstTurn?.role === 'user' }),
+    ...(told.tools.length === 0 ? {} : { tools: told.tools, toolsInUserMessage: firstTurn?.role === 'user' }),
   };
-  return chatFormat.encode(messages, options);
+  return chatFormat.encode(told.messages, options);
 }
 
 function continuationPrompt(

@@ -63,7 +63,7 @@ function compiled([param, make]: Source, tokenizer: Tokenizer): TokenConstraint 
     throw new ApiError(
       400,
       `${param}: ${error.message}`,
-      { param: pointer ? `${param}#${pointer}` : param },
+      { param: pointer ? `${param}#${pointer}` : param, logged: `${param}: cannot be kept to` },
       { cause: error },
     );
   }

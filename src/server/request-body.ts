@@ -38,7 +38,9 @@ function parsed(bytes: Uint8Array): unknown {
   try {
     return parseBoundedJson(bytes, BOUNDS, 'the body');
   } catch (error) {
-    if (error instanceof FormatError) throw new ApiError(400, error.message, {}, { cause: error });
+    if (error instanceof FormatError) {
+      throw new ApiError(400, error.message, { logged: 'the body is no JSON that is taken' }, { cause: error });
+    }
     throw error;
   }
 }
@@ -51,7 +53,7 @@ function fieldError(issue: z.core.$ZodIssue): ApiError {
   const path = renderPath(issue.path);
   if (issue.code === 'unrecognized_keys') {
     const param = path === '' ? issue.keys[0]! : `${path}.${issue.keys[0]!}`;
-    const message = `${param.slice(0, 100)}: this field is not known here; leave it out (docs/serving.md lists the fields)`;
+    const message = `${param.slice(0, 100)}: this field is not known here; leave it out (GET /openapi.json lists the fields)`;
     return new ApiError(400, message, { param: param.slice(0, 100), reason: 'unknown_parameter' });
   }
   if (issue.code === 'invalid_union') {

@@ -57,6 +57,8 @@ export interface ModelCatalog {
   details(entry: ModelEntry): Promise<ModelDetails>;
   load(entry: ModelEntry, onProgress: (share: number) => void): Promise<ServedModel>;
   pull(id: string, onProgress: (progress: PullProgress) => void): Promise<void>;
-  /** Deletes the files of a model; throws a RequestError if it is not one that was downloaded. */
+  /** Whether its files may be deleted: they were downloaded, and the server was not started with them. */
+  isRemovable(entry: ModelEntry): boolean;
+  /** Deletes the files of a model that is removable. */
   remove(entry: ModelEntry): Promise<void>;
 }

@@ -3,8 +3,8 @@
  * Sources: llama.cpp tools/server/README.md; vLLM's OpenAI-compatible server, tokenizer API.
  */
 import { z } from 'zod';
-import { messageSchema } from './openai-chat-schema.ts';
-import { chatMessages } from './openai-messages.ts';
+import { messageSchema, toolSchema } from './openai-chat-schema.ts';
+import { chatMessages, toolDefinitions } from './openai-messages.ts';
 import { chatPrompt } from './prompt.ts';
 import { optional } from './request-fields.ts';
 import { acquireModel, post, type Call, type Route } from './route.ts';
@@ -20,6 +20,7 @@ const tokenizeSchema = z.union([
   z.strictObject({
     model,
     messages: z.array(messageSchema).min(1),
+    tools: optional(z.array(toolSchema)),
     add_generation_prompt: flag,
     return_token_strs: flag,
   }),
@@ -66,7 +67,7 @@ function tokenized(body: z.output<typeof tokenizeSchema>, served: ServedModel): 
   const ids =
     'prompt' in body
       ? tokenizer.encode(body.prompt, { bos: (body.add_special_tokens ?? true) && tokenizer.roles.addsBos })
-      : chatPrompt(served, chatMessages(body.messages), [], {
+      : chatPrompt(served, chatMessages(body.messages), toolDefinitions(body.tools ?? []), {
           addGenerationPrompt: body.add_generation_prompt ?? true,
         });
   return {

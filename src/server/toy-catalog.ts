@@ -82,6 +82,7 @@ export function toyCatalog(options: ToyOptions = {}): ToyCatalog {
       for (const doneBytes of [0, 50, 100]) onProgress({ file: 'model.safetensors', doneBytes, totalBytes: 100 });
       add(id);
     },
+    isRemovable: ({ id }) => id !== (options.id ?? 'toy'),
     remove: async ({ id }) => {
       removed.push(id);
       entries.delete(id);

@@ -120,6 +120,11 @@ const IN_USER =
   `with its proper arguments that best answers the given prompt.\n\n${CALL_FORMAT}`;
 const TOOL_INDENT = 4;
 
+/** What Llama 3.1's system message says of tools, for formats that have no words for them. */
+export function describeTools(tools: readonly ToolDefinition[]): string {
+  return IN_SYSTEM + toolTexts(tools);
+}
+
 function toolTexts(tools: readonly ToolDefinition[]): string {
   return tools.map((tool) => `${pythonJson(tool, TOOL_INDENT)}\n\n`).join('');
 }

@@ -47,6 +47,18 @@ describe('a native backend', { skip }, () => {
     );
   });
 
+  it('runs right after a run that could not begin, also where the arena was another before', async () => {
+    const backend = createNativeBackend({ threads: 1 });
+    const small = compile(counterGraph(3), backend, new Map([['s', backend.createStorage('f32', [3])]]));
+    const wrong = { x: [1n, 2n, 3n] as unknown as number[] };
+    await assert.rejects(small.run(wrong), TypeError);
+    assert.deepEqual((await small.run({ x: [1, 2, 3] })).y, Float32Array.of(2, 4, 6));
+    const large = compile(counterGraph(5000), backend, new Map([['s', backend.createStorage('f32', [5000])]]));
+    await assert.rejects(small.run(wrong), TypeError);
+    assert.deepEqual((await small.run({ x: [3, 4, 5] })).y, Float32Array.of(6, 8, 10));
+    large.dispose();
+  });
+
   it('runs plans on states, returns copies of the outputs, and keeps states between runs', async () => {
     const backend = createNativeBackend({ threads: 2 });
     const s = backend.createStorage('f32', [3]);

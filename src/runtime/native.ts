@@ -279,10 +279,11 @@ class NativeExecutable implements Executable {
       this.#checkInputs(inputs);
       const arena = this.#backend.arena();
       const isBound = this.#buffers[0] === arena;
-      if (!isBound) this.#buffers = [arena, ...this.#states];
-      const buffers = this.#buffers;
+      const buffers = isBound ? this.#buffers : [arena, ...this.#states];
       for (const [name, operand] of this.#plan.inputs) this.#backend.write(placeOf(operand, buffers), inputs[name]!);
-      await this.#backend.execute(this.#program, isBound ? null : buffers);
+      const running = this.#backend.execute(this.#program, isBound ? null : buffers);
+      this.#buffers = buffers; // not before the program has them too
+      await running;
       const outputs = [...this.#plan.outputs].map(
         ([name, operand]) => [name, this.#backend.read(placeOf(operand, buffers), into[name])] as const,
       );

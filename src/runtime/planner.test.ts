@@ -6,9 +6,10 @@ import { llamaWeightShapes } from '../model/config.ts';
 import { targetLogProbs, trainingContext } from '../model/training-step.ts';
 import { type Graph, trace, type Tensor } from '../tensor/graph.ts';
 import { inPlace } from '../tensor/operators.ts';
-import { affine, assign, sum } from '../tensor/ops.ts';
+import { add, affine, assign, mul, sum } from '../tensor/ops.ts';
 import { checkGraph } from '../tensor/check.ts';
 import { checkpointRegions } from '../autodiff/checkpoint.ts';
+import { integer, randomStream } from '../util/rng.ts';
 import { optimise } from './passes.ts';
 import { planGraph } from './planner.ts';
 import type { Operand, Plan } from './plan.ts';
@@ -107,11 +108,33 @@ function overlaps(a: Operand, b: Operand): boolean {
 
 const noWorkspace = () => 0;
 
+/** Elementwise work in lanes of different sizes, in any order: some values are read at once, some much later, some never. */
+function lanesGraph(seed: number): Graph {
+  const random = randomStream(seed, 'lanes');
+  let drawn = 0;
+  const draw = (most: number) => integer(random, drawn++, most);
+  return trace((t) => {
+    const lanes = Array.from({ length: 6 }, (_, i) => [t.input(`x${i}`, 'f32', [16 * (1 + draw(40))])]);
+    for (let i = 0; i < 80; i++) {
+      const lane = lanes[draw(lanes.length)]!;
+      lane.push(mul(lane.at(-1)!, lane[draw(lane.length)]!));
+    }
+    for (const [i, lane] of lanes.entries()) t.output(`y${i}`, add(lane.at(-1)!, lane[draw(lane.length)]!));
+  });
+}
+
 describe('planGraph', () => {
   it('gives every read of a training step the value that was written for it', () => {
     const graph = optimise(trainingGraph());
     checkGraph(graph);
     assertReadsSeeTheirWrites(graph, planGraph(graph, noWorkspace));
+  });
+
+  it('does so whatever the sizes and lives of tensors', () => {
+    for (let seed = 0; seed < 40; seed++) {
+      const graph = lanesGraph(seed);
+      assertReadsSeeTheirWrites(graph, planGraph(graph, noWorkspace));
+    }
   });
 
   it('does so with gradient checkpointing, and then needs less memory', () => {

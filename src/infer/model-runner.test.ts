@@ -89,11 +89,15 @@ for (const [name, open] of testBackends()) {
       const chunks = [0, 1, 2].map((id): Chunk => ({ ids: [id], startPos: 0, blockIds: [id], logits: 'last' }));
       for (const count of [1, 2, 3]) await runner.run(chunks.slice(0, count));
       assert.equal(numLoads, 3);
+      const running = runner.run([{ ...chunks[0]!, ids: [0, 1] }]);
+      assert.equal(numLoads, 3); // so far: whoever gets tokens of the step before has a turn first
+      await running;
+      assert.equal(numLoads, 4);
       const rest = runner.preparation(1000);
       for (let i = 0; i < 3; i++) rest.next(); // those that are there
       runner.dispose();
       assert.equal([...rest].length, 0);
-      assert.equal(numLoads, 3);
+      assert.equal(numLoads, 4);
       assert.equal([...new ModelRunner(model).preparation(1000)].length, MAX_PLANS / 2);
     });
 

@@ -17,10 +17,14 @@ export class PlanCache {
     this.#make = make;
   }
 
+  /** Whether the executable for this shape is there already. */
+  has(shape: StepShape): boolean {
+    return this.#plans.has(keyOf(shape));
+  }
+
   /** The executable for this shape. */
   get(shape: StepShape): Executable {
-    const { numTokens, numSegments, numEntries, numRows, numHiddenRows } = shape;
-    const key = `${numTokens}/${numSegments}/${numEntries}/${numRows}/${numHiddenRows}`;
+    const key = keyOf(shape);
     const plan = this.#plans.get(key) ?? this.#make(shape);
     this.#plans.delete(key);
     this.#plans.set(key, plan);
@@ -37,4 +41,8 @@ export class PlanCache {
     this.#plans.get(key)!.dispose();
     this.#plans.delete(key);
   }
+}
+
+function keyOf({ numTokens, numSegments, numEntries, numRows, numHiddenRows }: StepShape): string {
+  return `${numTokens}/${numSegments}/${numEntries}/${numRows}/${numHiddenRows}`;
 }

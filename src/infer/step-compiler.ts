@@ -12,7 +12,7 @@ export function stepCompiler(model: InferenceModel): (shape: StepShape) => Execu
   const compilers = new Map<string, ReturnType<typeof compileReshapable>>();
   return (shape) => {
     const shapes = stepInputs(shape);
-    const wanted = `${[...shapes.keys()].join()} ${shape.numRows === 0}`;
+    const wanted = [...shapes.keys()].join();
     let compiler = compilers.get(wanted);
     if (compiler === undefined) {
       compiler = compileReshapable(stepGraph(model, shape), model.backend, model.states);

@@ -35,8 +35,8 @@ export interface StepShape {
   readonly numSegments: number;
   /** Places for block table entries. */
   readonly numEntries: number;
-  /** Rows whose logits are wanted, named by the input `rows`; null wants all, in order. */
-  readonly numRows: number | null;
+  /** Rows whose logits are wanted, named by the input `rows`. */
+  readonly numRows: number;
   /** Rows whose final hidden states are wanted, named by the input `hiddenRows`. */
   readonly numHiddenRows: number;
 }
@@ -56,7 +56,7 @@ export function stepInputs({
     ['segments', [numSegments, 4]],
     ['blocks', [numEntries]],
   ]);
-  if (numRows !== null && numRows > 0) shapes.set('rows', [numRows]);
+  if (numRows > 0) shapes.set('rows', [numRows]);
   if (numHiddenRows > 0) shapes.set('hiddenRows', [numHiddenRows]);
   return shapes;
 }
@@ -73,9 +73,7 @@ export function stepGraph(model: StepModel, shape: StepShape): Graph {
     const context = stepContext(t, model, input);
     const hidden = llamaHidden(tokens, context);
     if (shapes.has('hiddenRows')) t.output('hidden', gather(hidden, input('hiddenRows')));
-    if (shape.numRows === 0) return;
-    const wanted = shapes.has('rows') ? gather(hidden, input('rows')) : hidden;
-    t.output('logits', llamaLogits(wanted, context));
+    if (shapes.has('rows')) t.output('logits', llamaLogits(gather(hidden, input('rows')), context));
   });
 }
 

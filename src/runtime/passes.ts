@@ -19,6 +19,7 @@ export function eliminateDeadCode(graph: Graph): Graph {
     kept.add(node);
     for (const input of node.inputs) if (input) needed.add(input);
   }
+  if (kept.size === graph.nodes.length) return graph;
   const replay = new Replay(graph);
   for (const node of graph.nodes) if (kept.has(node)) replay.emit(node);
   return replay.finish(graph);

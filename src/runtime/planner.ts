@@ -29,41 +29,38 @@ export function planGraph(graph: Graph, workspaceBytes: (node: Node) => number):
   placeInStates(graph, places);
   for (const [i, node] of graph.nodes.entries()) placeOutputs(node, i, places, lastUse);
   const workspaces = graph.nodes.map((node, i) => workspacePlace(workspaceBytes(node), i));
-  const arenaBytes = arrange(
-    [...new Set([...places.values(), ...workspaces.filter((place) => place !== null)])],
-    graph.nodes.length,
-  );
-  const buffers = new Map(graph.states.map((state, i) => [state, i + 1]));
-  const operand = (tensor: Tensor): Operand => {
-    const place = places.get(tensor)!;
-    const { dtype, shape } = tensor;
-    return {
-      buffer: place.state ? buffers.get(place.state)! : 0,
-      byteOffset: place.byteOffset,
-      byteLength: byteLength(dtype, shape),
-      dtype,
-      shape,
-    };
-  };
+  const arenaBytes = arrange(new Set([...places.values(), ...workspaces.filter((place) => place !== null)]));
+  const operands = operandsOf(graph, places);
   const instructions: Instruction[] = [];
   for (const [i, node] of graph.nodes.entries()) {
     if (node.op === 'assign' && places.get(node.inputs[1]!)!.state === rootState(node.inputs[0]!)) continue;
-    const inputs = node.inputs.map((input) => input && operand(input));
     instructions.push({
       op: node.op,
       attrs: node.attrs,
-      inputs,
-      outputs: node.outputs.map(operand),
+      inputs: node.inputs.map((input) => input && operands.get(input)!),
+      outputs: node.outputs.map((output) => operands.get(output)!),
       workspace: workspaceOperand(workspaces[i]!),
     });
   }
   return {
     states: graph.states.map((state) => state.name),
-    inputs: new Map(graph.inputs.map((input) => [input.name, operand(input)])),
-    outputs: new Map([...graph.outputs].map(([name, tensor]) => [name, operand(tensor)])),
+    inputs: new Map(graph.inputs.map((input) => [input.name, operands.get(input)!])),
+    outputs: new Map([...graph.outputs].map(([name, tensor]) => [name, operands.get(tensor)!])),
     instructions,
     arenaBytes,
   };
+}
+
+/** Where each tensor lies, now that its place has an offset. */
+function operandsOf(graph: Graph, places: ReadonlyMap<Tensor, Place>): Map<Tensor, Operand> {
+  const buffers = new Map(graph.states.map((state, i) => [state, i + 1]));
+  const operands = new Map<Tensor, Operand>();
+  for (const [tensor, { state, byteOffset }] of places) {
+    const { dtype, shape } = tensor;
+    const buffer = state ? buffers.get(state)! : 0;
+    operands.set(tensor, { buffer, byteOffset, byteLength: byteLength(dtype, shape), dtype, shape });
+  }
+  return operands;
 }
 
 function statePlace(state: Tensor): Place {
@@ -104,6 +101,7 @@ function lastUses(graph: Graph): Map<Tensor, number> {
  * nothing else still reads the state's old values.
  */
 function placeInStates(graph: Graph, places: Map<Tensor, Place>): void {
+  if (!graph.nodes.some(({ op }) => op === 'assign')) return;
   const uses = countUses(graph);
   const position = new Map(graph.nodes.map((node, i) => [node, i]));
   for (const [assignAt, assign] of graph.nodes.entries()) {
@@ -170,62 +168,34 @@ function placeOutputs(node: Node, at: number, places: Map<Tensor, Place>, lastUs
 }
 
 /** Gives every arena place its offset; returns the bytes of the arena. */
-function arrange(places: readonly Place[], numNodes: number): number {
-  const waiting = places.filter((place) => !place.state && place.sizeBytes > 0);
+function arrange(places: Iterable<Place>): number {
+  const waiting = [...places].filter((place) => !place.state && place.sizeBytes > 0);
   waiting.sort((a, b) => b.sizeBytes - a.sizeBytes || a.first - b.first);
-  const placed = new PlacedByTime(numNodes);
+  const placed: Place[] = []; // the lowest offset first
   let arenaBytes = 0;
   for (const place of waiting) {
-    let offset = 0;
-    for (const other of placed.during(place)) {
-      if (other.byteOffset - offset >= place.sizeBytes) break;
-      offset = Math.max(offset, roundUp(other.byteOffset + other.sizeBytes));
-    }
-    place.byteOffset = offset;
-    placed.add(place);
-    arenaBytes = Math.max(arenaBytes, roundUp(offset + place.sizeBytes));
+    place.byteOffset = lowestOffset(place, placed);
+    let at = placed.length;
+    while (at > 0 && placed[at - 1]!.byteOffset > place.byteOffset) at--;
+    placed.splice(at, 0, place);
+    arenaBytes = Math.max(arenaBytes, endOf(place));
   }
   invariant(Number.isSafeInteger(arenaBytes), `internal: an arena of ${arenaBytes} bytes`);
   return arenaBytes;
 }
 
-/** A place that is taken for more nodes than this is compared with all others, and all with it. */
-const SHORT_LIFE = 8;
-
-/** Places that have an offset, found by the nodes during which they are taken: most meet few others. */
-class PlacedByTime {
-  readonly #long: Place[] = [];
-  readonly #short: Place[] = [];
-  readonly #shortAtNode: Place[][];
-
-  constructor(numNodes: number) {
-    this.#shortAtNode = Array.from({ length: numNodes }, () => []);
+/** Where `place` meets none of those that are taken at the same time; `placed` by offset. Hot: every pair of places may come here. */
+function lowestOffset({ first, last, sizeBytes }: Place, placed: readonly Place[]): number {
+  let offset = 0;
+  for (let i = 0; i < placed.length; i++) {
+    const other = placed[i]!;
+    if (other.byteOffset >= offset + sizeBytes) break;
+    if (other.first <= last && other.last >= first) offset = Math.max(offset, endOf(other));
   }
-
-  add(place: Place): void {
-    if (!isShort(place)) this.#long.push(place);
-    else {
-      this.#short.push(place);
-      for (let at = place.first; at <= place.last; at++) this.#shortAtNode[at]!.push(place);
-    }
-  }
-
-  /** Those that are taken while `place` is, by offset. */
-  during(place: Place): Place[] {
-    const { first, last } = place;
-    const meets = (other: Place): boolean => other.first <= last && other.last >= first;
-    const met = this.#long.filter(meets);
-    if (!isShort(place)) met.push(...this.#short.filter(meets));
-    else for (const other of new Set(this.#shortAtNode.slice(first, last + 1).flat())) met.push(other);
-    return met.toSorted((a, b) => a.byteOffset - b.byteOffset);
-  }
+  return offset;
 }
 
-/** Inputs are taken from before the first node on, outputs until after the last: neither is short. */
-function isShort({ first, last }: Place): boolean {
-  return first >= 0 && last - first < SHORT_LIFE;
-}
-
-function roundUp(bytes: number): number {
-  return Math.ceil(bytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+/** The first offset behind a place. */
+function endOf({ byteOffset, sizeBytes }: Place): number {
+  return Math.ceil((byteOffset + sizeBytes) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
 }

@@ -52,8 +52,9 @@ export class Replay {
 /** Operators whose attributes name sizes, which do not follow those of the inputs. */
 const SIZED: ReadonlySet<OpName> = new Set<OpName>(['constant', 'expand', 'scatterAdd']);
 
-/** The same graph on inputs of other shapes. */
+/** The same graph on inputs of other shapes; itself where they are its own. */
 export function reshape(graph: Graph, shapes: ReadonlyMap<string, Shape>): Graph {
+  if (graph.inputs.every(({ name, shape }) => String(shape) === String(shapes.get(name) ?? shape))) return graph;
   const replay = new Replay(graph, shapes);
   for (const node of graph.nodes) {
     invariant(!SIZED.has(node.op), `internal: ${node.op} keeps its size, so the graph cannot be reshaped`);

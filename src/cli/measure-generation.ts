@@ -1,7 +1,6 @@
 /**
  * Measures how fast an engine reads prompts and generates: several requests at once, greedy, nothing stops them early.
  */
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Engine } from '../infer/engine.ts';
 import type { Generation } from '../infer/generation.ts';
 import type { InferenceModel } from '../infer/model.ts';
@@ -25,25 +24,18 @@ export interface Measurement {
   readonly msPerStep: number;
   /** Share of the time of decoding that is not spent in kernels; null on backends that do not tell. */
   readonly outsideKernelsShare: number | null;
-  /** How much later than asked for a timer came at worst. */
-  readonly eventLoopLateMs: number;
 }
-
-const TIMER_MS = 1;
 
 /** Runs the workload once. */
 export async function measureGeneration(model: InferenceModel, workload: Workload): Promise<Measurement> {
   const runner = new WatchedRunner(model);
   const engine = new Engine(runner, null, { maxNumSequences: workload.concurrency });
-  const delay = monitorEventLoopDelay({ resolution: TIMER_MS });
-  delay.enable();
   const startedAt = performance.now();
   const generations = promptsOf(workload, model.config.vocabSize).map((promptIds) =>
     engine.generate({ promptIds, maxTokens: workload.genTokens, sampling: { temperature: 0 }, stopIds: [] }),
   );
   const firstTokens = await Promise.all(generations.map(firstTokenAt));
   await Promise.all(generations.map(({ result }) => result));
-  delay.disable();
   const { steps, seconds, secondsInKernels } = runner.decoding();
   await engine.dispose();
   const prefillSeconds = (Math.max(...firstTokens) - startedAt) / 1000;
@@ -52,7 +44,6 @@ export async function measureGeneration(model: InferenceModel, workload: Workloa
     decodeTps: (steps * workload.concurrency) / seconds,
     msPerStep: (1000 * seconds) / steps,
     outsideKernelsShare: secondsInKernels === null ? null : 1 - secondsInKernels / seconds,
-    eventLoopLateMs: Math.max(0, delay.max / 1e6 - TIMER_MS),
   };
 }
 

@@ -58,8 +58,9 @@ export function eventStream(pieces: AsyncIterator<string>, options: StreamOption
         finish();
       } catch (error) {
         if (isOver) return;
+        const lastWords = options.onError(error); // before the end, which is logged with what went wrong
         finish();
-        send(controller, options.onError(error));
+        send(controller, lastWords);
       } finally {
         isWaiting = false;
       }

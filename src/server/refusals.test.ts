@@ -66,7 +66,7 @@ describe('refusals', () => {
 
   it('quote the request to the client, but not in the log', async () => {
     const { server, log } = await loggedServer();
-    const broken = await errorOf(await post(server, CHAT, '{"messages": "a secret" oops}'));
+    const broken = await errorOf(await post(server, CHAT, 'secret words in place of JSON'));
     assert.match(broken.message, /not valid JSON/);
     const regex = await errorOf(
       await post(server, CHAT, { messages, max_tokens: 3, structured_outputs: { regex: 'secret(?=x)' } }),
@@ -83,6 +83,19 @@ describe('refusals', () => {
     assert.equal(answer.status, 403);
     assert.match(((await answer.json()) as { error: string }).error, /"toy" is what the server was started with/);
     assert.equal(server.registry.loaded().length, 1);
+  });
+
+  it('in the middle of a stream are logged and counted as what they are', async () => {
+    const { server, log } = await loggedServer();
+    const response = await post(server, CHAT, { messages, max_tokens: 150, ignore_eos: true, stream: true });
+    const reader = response.body!.getReader();
+    await reader.read();
+    server.endReplies();
+    while (!(await reader.read()).done);
+    const line = JSON.parse(log().trim().split('\n').at(-1)!) as Record<string, unknown>;
+    assert.deepEqual([line['route'], line['status'], line['error']], [CHAT, 503, 'the server is shutting down']);
+    const metrics = await (await server.app.request('/metrics')).text();
+    assert.match(metrics, /cria_http_requests_total\{route="\/v1\/chat\/completions",status="503"\} 1/);
   });
 
   it('tell that alternatives need log-probabilities', async () => {

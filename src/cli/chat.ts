@@ -39,6 +39,7 @@ export async function chat(name: string, flags: Flags, io: CommandIo): Promise<v
     import('../infer/engine.ts'),
     import('../infer/model-runner.ts'),
   ]);
+  const [sampling, firstSeed] = [samplingOf(flags), seedOf(flags)]; // wrong ones are refused before the model is loaded
   const opened = await openModel(name, flags, io);
   try {
     const tokenizer = await opened.loadTokenizer();
@@ -52,7 +53,8 @@ export async function chat(name: string, flags: Flags, io: CommandIo): Promise<v
       dialog,
       contextLength: model.contextLength,
       stopIds: stopIdsOf(opened, tokenizer),
-      flags,
+      sampling,
+      firstSeed,
       io,
     });
     await engine.dispose();
@@ -102,14 +104,13 @@ interface Session {
   readonly dialog: Dialog;
   readonly contextLength: number;
   readonly stopIds: readonly number[];
-  readonly flags: Flags;
+  readonly sampling: ReturnType<typeof samplingOf>;
+  readonly firstSeed: number;
   readonly io: CommandIo;
 }
 
 async function converse(session: Session): Promise<void> {
-  const { dialog, io, flags } = session;
-  const sampling = samplingOf(flags);
-  const firstSeed = seedOf(flags);
+  const { dialog, io, sampling, firstSeed } = session;
   const terminal = createInterface({
     input: io.stdin,
     output: io.stdout,

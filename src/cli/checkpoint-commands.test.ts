@@ -79,10 +79,13 @@ describe('cria inspect', () => {
   it('names a file that is nothing of the kind', async () => {
     const path = join(folder, 'notes.txt');
     await writeFile(path, 'llamas');
+    const bare = await mkdtemp(join(folder, 'bare-'));
+    await writeFile(join(bare, 'model.safetensors'), '');
     for (const [name, message] of [
       [path, /notes\.txt: is neither a GGUF/],
-      [join(folder, 'absent'), /absent: cannot be opened/],
+      [join(folder, 'absent'), /absent: does not exist/],
       [await mkdtemp(join(folder, 'empty-')), /holds no model/],
+      [bare, /holds model\.safetensors, but no configuration/],
     ] as const) {
       const { status, out, err } = await runCommand(['inspect', name]);
       assert.deepEqual([status, out], [1, ''], err);
@@ -117,6 +120,25 @@ describe('cria convert', () => {
     const { status, out: said } = await runCommand(args);
     assert.deepEqual([status, said], [0, `wrote ${out} (gguf, q8_0, without a tokenizer)\n`]);
     assert.ok((await inspected(out)).types['Q8_0']!.tensors > 10);
+  });
+
+  it('says what is wrong with the place to write to, before it converts anything', async () => {
+    const model = ['convert', '--model', `${FIXTURES}/toy-hf`];
+    const taken = await mkdtemp(join(folder, 'taken-'));
+    await writeFile(join(taken, 'a'), '');
+    for (const [args, message] of [
+      [['--to', 'gguf', '--out', taken], /taken-\w+: is a folder; give the name of a file\n$/],
+      [
+        ['--to', 'gguf', '--out', join(folder, 'no', 'x.gguf')],
+        /x\.gguf: cannot be written, its folder does not exist/,
+      ],
+      [['--to', 'hf', '--out', taken], /taken-\w+: already holds 1 files/],
+    ] as const) {
+      const { status, err } = await runCommand([...model, ...args]);
+      assert.equal(status, 2, err);
+      assert.match(err, message);
+      assert.equal(err.trimEnd().split('\n').length, 1, err);
+    }
   });
 
   it('refuses formats and types that are none, with the list of those that are', async () => {

@@ -50,9 +50,10 @@ function collect(value: string, before: readonly string[]): string[] {
 
 async function run(flags: Flags, io: CommandIo): Promise<void> {
   const startedAt = performance.now();
-  const [{ Engine }, { ModelRunner }] = await Promise.all([
+  const [{ Engine }, { ModelRunner }, { checkRequest }] = await Promise.all([
     import('../infer/engine.ts'),
     import('../infer/model-runner.ts'),
+    import('../infer/request.ts'),
   ]);
   const sampling = samplingOf(flags);
   const seed = seedOf(flags);
@@ -62,6 +63,9 @@ async function run(flags: Flags, io: CommandIo): Promise<void> {
     const tokenizer = await opened.loadTokenizer();
     const stopIds = stopIdsOf(opened, tokenizer);
     const promptIds = await encodePrompt(flags, opened, tokenizer);
+    const { vocabSize, maxSeqLen } = opened.checkpoint.config;
+    // What is wrong is said before the model is loaded.
+    checkRequest({ promptIds, maxTokens, sampling }, { vocabSize, contextLength: maxSeqLen }, stopIds);
     const model = await opened.load({ wantedContext: promptIds.length + (maxTokens ?? DEFAULT_MAX_TOKENS), batch: 1 });
     const drafter = await openDrafter(flags, model, tokenizer, io);
     const loadMs = performance.now() - startedAt;

@@ -136,9 +136,29 @@ describe('cria generate', () => {
     await wrong(/repetition penalty must be a number above 0, got 0/, '--repetition-penalty', '0');
     await wrong(/--precision must be one of auto, f32, bf16, q8, q4, got q3/, '--precision', 'q3');
     await wrong(/unknown backend "gpu": use one of native, reference/, '--backend', 'gpu');
-    assert.match(await refusal('generate', '--model', join(folder, 'no'), '--prompt', 'x'), /cannot be opened/);
+    assert.match(await refusal('generate', '--model', join(folder, 'no'), '--prompt', 'x'), /does not exist/);
     const long = 'thing '.repeat(400);
     assert.match(await refusal('generate', '--model', model, '--prompt', long), /leaves no room|do not fit/);
+  });
+});
+
+describe('cria perplexity', () => {
+  it('prints the likelihood of a text as JSON, and refuses what is no text', async () => {
+    const file = join(folder, 'text.txt');
+    writeFileSync(file, 'the theory of the thing '.repeat(20));
+    const measured = await json('perplexity', '--model', model, '--file', file, '--context', '32', '--windows', '2');
+    assert.deepEqual([measured['tokens'], measured['windows']], [30, 2]);
+    assert.ok(Math.abs(Math.exp(Number(measured['nll'])) - Number(measured['perplexity'])) < 1e-6);
+    const call = ['perplexity', '--model', model, '--file'];
+    writeFileSync(file, Uint8Array.of(0x61, 0xff, 0x62));
+    assert.match(await refusal(...call, file), /text\.txt: is not UTF-8 text/);
+    assert.match(await refusal(...call, folder), /cannot be read \(EISDIR\); give a text file/);
+  });
+});
+
+describe('cria serve', () => {
+  it('refuses a port that is none', async () => {
+    assert.match(await refusal('serve', model, '--port', '99999'), /--port must be a whole number from 0 to 65535/);
   });
 });
 

@@ -123,7 +123,8 @@ async function foundModels(io: CommandIo): Promise<ModelEntry[]> {
 
 async function entryOf(id: string, path: string): Promise<ModelEntry> {
   const stats = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    throw new FormatError(`${path}: cannot be opened (${error.code}); give a model that is there`);
+    const fault = error.code === 'ENOENT' ? 'does not exist' : `cannot be opened (${error.code})`;
+    throw new FormatError(`${path}: ${fault}; give a model that is there`);
   });
   const sizeBytes = stats.isDirectory() ? await folderBytes(path) : stats.size;
   const digest = createHash('sha256').update(`${id}\0${path}\0${sizeBytes}\0${stats.mtimeMs}`).digest('hex');

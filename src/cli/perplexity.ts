@@ -1,6 +1,7 @@
 /**
  * `cria perplexity`: how well a model predicts a text, in llama.cpp's convention, to compare checkpoints, types and programs.
  */
+import { constants, isUtf8 } from 'node:buffer';
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import type { Perplexity } from '../infer/perplexity.ts';
@@ -35,9 +36,7 @@ export function perplexityCommand(io: CommandIo): Command {
 }
 
 async function run(flags: Flags, io: CommandIo): Promise<void> {
-  const text = await readFile(flags.file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw new FormatError(`${flags.file}: cannot be read (${error.code}); give a text file`, { cause: error });
-  });
+  const text = await readText(flags.file);
   const maxWindows = flags.windows === undefined ? null : wholeNumber('--windows', flags.windows, 1);
   const opened = await openModel(flags.model, flags, io);
   try {
@@ -54,6 +53,17 @@ async function run(flags: Flags, io: CommandIo): Promise<void> {
   } finally {
     await opened.close();
   }
+}
+
+async function readText(path: string): Promise<string> {
+  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    throw new FormatError(`${path}: cannot be read (${error.code}); give a text file`, { cause: error });
+  });
+  if (!isUtf8(bytes)) throw new FormatError(`${path}: is not UTF-8 text; give a text file, or convert this one`);
+  if (bytes.length > constants.MAX_STRING_LENGTH) {
+    throw new FormatError(`${path}: has more than ${constants.MAX_STRING_LENGTH} bytes; give a part of it`);
+  }
+  return bytes.toString();
 }
 
 function asJson({ nll, nllError, perplexity, tokens, windows }: Perplexity): Record<string, number> {

@@ -3,7 +3,7 @@
  */
 import { randomInt } from 'node:crypto';
 import type { Command } from 'commander';
-import type { SamplingParams } from '../infer/sampling-params.ts';
+import { checkSampling, DEFAULT_SAMPLING, type SamplingParams } from '../infer/sampling-params.ts';
 import { decimalNumber, wholeNumber } from './open-model.ts';
 
 export interface SamplingFlags {
@@ -42,14 +42,16 @@ const DECIMALS = [
   ['frequencyPenalty', '--frequency-penalty'],
 ] as const;
 
-/** The flags' values, numbers at least; what is not given is left out. */
+/** The flags' values; what is not given is left out. Throws UsageError or ConfigError for impossible ones. */
 export function samplingOf(flags: SamplingFlags): Partial<SamplingParams> {
   const decimals = DECIMALS.flatMap(([name, flag]) => {
     const value = flags[name];
     return value === undefined ? [] : [[name, decimalNumber(flag, value)]];
   });
   const topK = flags.topK === undefined ? {} : { topK: wholeNumber('--top-k', flags.topK, 1) };
-  return { ...Object.fromEntries(decimals), ...topK };
+  const sampling = { ...(Object.fromEntries(decimals) as Partial<SamplingParams>), ...topK };
+  checkSampling({ ...DEFAULT_SAMPLING, ...sampling });
+  return sampling;
 }
 
 /** The seed given, or a random one. */

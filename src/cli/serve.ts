@@ -78,6 +78,8 @@ function collect(value: string, before: readonly string[]): string[] {
   return [...before, value];
 }
 
+const MAX_PORT = 65_535;
+
 /** Serves until SIGTERM or SIGINT; `beforeWaiting` runs once it listens. */
 export async function serve(
   models: readonly string[],
@@ -97,6 +99,8 @@ export async function serve(
     parallel: wholeNumber('--parallel', flags.parallel, 1),
     engine: { maxNumSequences: wholeNumber('--max-sequences', flags.maxSequences, 1) },
   };
+  const port = wholeNumber('--port', flags.port, 0);
+  if (port > MAX_PORT) throw new UsageError(`--port must be a whole number from 0 to ${MAX_PORT}, got ${port}`);
   const log = pino({ level: choice('--log-level', flags.logLevel, LOG_LEVELS), base: null }, io.stderr);
   const pinned = models.map(modelId);
   const catalog = await installedModels(models, options, io);
@@ -112,7 +116,7 @@ export async function serve(
     pageFolder: PAGE_FOLDER,
   });
   const graceMs = 1000 * wholeNumber('--grace', flags.grace, 0);
-  const listening = await listen(server.app, { host: flags.host, port: wholeNumber('--port', flags.port, 0) });
+  const listening = await listen(server.app, { host: flags.host, port });
   if (flags.json) printJson(io, { url: listening.url });
   else printLine(io, `cria listens on ${listening.url}`);
   if (flags.apiKeyFile === undefined && !isLoopback(flags.host)) {

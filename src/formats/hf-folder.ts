@@ -68,7 +68,9 @@ export async function openHfWeights(folder: string): Promise<TensorSource> {
     if (await exists(join(folder, index))) return openShards(folder, join(folder, index), open);
     if (await exists(join(folder, single))) return open(join(folder, single));
   }
-  throw new FormatError(`${folder}: has neither ${HF_SINGLE_FILE} nor ${HF_INDEX_FILE}`);
+  throw new FormatError(
+    `${folder}: has neither ${HF_SINGLE_FILE} nor ${HF_INDEX_FILE}; put the weights beside config.json`,
+  );
 }
 
 async function openShards(

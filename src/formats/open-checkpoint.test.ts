@@ -37,7 +37,7 @@ describe('openCheckpoint', () => {
     await writeFile(join(two, 'b.gguf'), '');
     await writeFile(join(two, 'short'), 'GG');
     const cases = [
-      [join(folder, 'absent'), /ENOENT.*expected a Hugging Face folder/],
+      [join(folder, 'absent'), /absent: does not exist; expected a Hugging Face folder/],
       [empty, /holds no model/],
       [two, /name one of: a\.gguf, b\.gguf/],
       [join(two, 'short'), /is no GGUF file; expected/],

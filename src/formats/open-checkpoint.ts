@@ -16,7 +16,8 @@ const KINDS =
 /** Opens a folder in Hugging Face's, Meta's or our own layout, or a GGUF file; throws a FormatError or ConfigError. */
 export async function openCheckpoint(path: string): Promise<Checkpoint> {
   const stats = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    throw new FormatError(`${path}: cannot be opened (${error.code}); expected ${KINDS}`, { cause: error });
+    const fault = error.code === 'ENOENT' ? 'does not exist' : `cannot be opened (${error.code})`;
+    throw new FormatError(`${path}: ${fault}; expected ${KINDS}`, { cause: error });
   });
   if (!stats.isDirectory()) return openFile(path);
   const names = new Set(await readdir(path));
@@ -42,5 +43,7 @@ async function openOnlyGguf(path: string, names: ReadonlySet<string>): Promise<C
   if (files.length === 1) return openGgufCheckpoint(join(path, files[0]!));
   if (files.length > 1)
     throw new FormatError(`${path}: holds ${files.length} GGUF files, name one of: ${files.toSorted().join(', ')}`);
-  throw new FormatError(`${path}: holds no model; expected ${KINDS}`);
+  const weights = [...names].find((name) => /\.(safetensors|pth|bin)$/.test(name));
+  const fault = weights === undefined ? 'holds no model' : `holds ${weights}, but no configuration beside it`;
+  throw new FormatError(`${path}: ${fault}; expected ${KINDS}`);
 }

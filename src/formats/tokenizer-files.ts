@@ -1,12 +1,14 @@
 /**
  * Reads and writes the tokenizer files of a model folder. What they mean is known to src/tokenizer/ only.
  */
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readHfTokenizer } from '../tokenizer/hf-read.ts';
 import { writeHfTokenizer, type HfWriteOptions } from '../tokenizer/hf-write.ts';
 import { readMetaTokenizer, readTiktoken, writeTiktoken } from '../tokenizer/tiktoken-file.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { writeFileAtomic } from '../util/atomic-file.ts';
+import { makeFolder } from '../util/atomic-folder.ts';
 import { CriaError, FormatError } from '../util/errors.ts';
 import { runBounded } from './run-bounded.ts';
 
@@ -80,7 +82,7 @@ async function loadHfFolder(tokenizerJson: string, read: (name: string) => Promi
 /** Writes `tokenizer.model` and `special_tokens.json` into `folder`, which is made if need be. */
 export async function saveTokenizerFolder(folder: string, tokenizer: Tokenizer): Promise<void> {
   const { modelFile, specialTokensJson } = writeTiktoken(tokenizer);
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   await writeAtomically(join(folder, TIKTOKEN_FILE), modelFile);
   await writeAtomically(join(folder, SPECIAL_TOKENS_FILE), specialTokensJson);
 }
@@ -92,16 +94,14 @@ export async function saveHfTokenizerFolder(
   options: HfWriteOptions = {},
 ): Promise<void> {
   const files = writeHfTokenizer(tokenizer, options);
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   await writeAtomically(join(folder, HF_FILE), files.tokenizerJson);
   await writeAtomically(join(folder, HF_CONFIG_FILE), files.tokenizerConfigJson);
   await writeAtomically(join(folder, HF_NAMES_FILE), files.specialTokensMapJson);
 }
 
-async function writeAtomically(path: string, contents: Uint8Array | string): Promise<void> {
-  const unfinished = `${path}.part`;
-  await writeFile(unfinished, contents);
-  await rename(unfinished, path);
+function writeAtomically(path: string, contents: Uint8Array | string): Promise<void> {
+  return writeFileAtomic(path, (sink) => sink.write(Buffer.from(contents)));
 }
 
 async function readIfThere(path: string): Promise<Buffer | null> {

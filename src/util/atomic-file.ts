@@ -1,11 +1,12 @@
 /**
  * Crash-safe file writing: bytes go to a temporary name in the same folder, are forced to disk, then renamed.
- * A reader sees the old file or the whole new one, never a part; any failure leaves the old file and no temporary.
+ * A reader sees the old file or the whole new one, never a part; any failure, Ctrl-C too, leaves the old file and no temporary.
  */
 import { randomUUID } from 'node:crypto';
-import { open, rename, unlink, type FileHandle } from 'node:fs/promises';
+import { open, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { CapacityError } from './errors.ts';
+import { CapacityError, UsageError } from './errors.ts';
+import { markUnfinished } from './unfinished-files.ts';
 
 /** Where `writeFileAtomic` lets its callback put bytes. */
 export interface ByteSink {
@@ -18,8 +19,14 @@ export interface ByteSink {
 
 /** Creates or replaces `path` with what `produce` writes; on any error the previous file is untouched. */
 export async function writeFileAtomic(path: string, produce: (sink: ByteSink) => Promise<void>): Promise<void> {
+  if ((await stat(path).catch(() => null))?.isDirectory()) {
+    throw new UsageError(`${path}: is a folder; give the name of a file`);
+  }
   const partial = join(dirname(path), `.${basename(path)}.${process.pid}.${randomUUID().slice(0, 8)}.partial`);
-  const handle = await open(partial, 'wx');
+  const handle = await open(partial, 'wx').catch((error: unknown) => {
+    throw notOpened(error, path);
+  });
+  const isDone = markUnfinished(partial);
   try {
     await produce(sinkOf(handle));
     await handle.sync();
@@ -29,6 +36,8 @@ export async function writeFileAtomic(path: string, produce: (sink: ByteSink) =>
     await handle.close().catch(() => {});
     await unlink(partial).catch(() => {});
     throw explained(error, path);
+  } finally {
+    isDone();
   }
   await syncFolder(dirname(path));
 }
@@ -54,6 +63,15 @@ function sinkOf(handle: FileHandle): ByteSink {
     },
     writeAt: (offset, bytes) => writeAll(bytes, offset),
   };
+}
+
+/** The temporary name is none that a user knows. */
+function notOpened(error: unknown, path: string): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT') {
+    return new UsageError(`${path}: cannot be written, its folder does not exist; make it first`, { cause: error });
+  }
+  return Object.assign(error as NodeJS.ErrnoException, { path });
 }
 
 function explained(error: unknown, path: string): unknown {

@@ -5,6 +5,7 @@ import { isIP } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import type { ModelRegistry } from '../server/model-registry.ts';
+import type { CriaServer } from '../server/server.ts';
 import type { ServerSettings } from '../server/server-context.ts';
 import { UsageError } from '../util/errors.ts';
 import { type CommandIo, logLine, printJson, printLine } from './io.ts';
@@ -78,8 +79,6 @@ function collect(value: string, before: readonly string[]): string[] {
   return [...before, value];
 }
 
-const MAX_PORT = 65_535;
-
 /** Serves until SIGTERM or SIGINT; `beforeWaiting` runs once it listens. */
 export async function serve(
   models: readonly string[],
@@ -87,41 +86,13 @@ export async function serve(
   io: CommandIo,
   beforeWaiting: (url: string) => Promise<void> | void = () => {},
 ): Promise<void> {
-  const [{ createCriaServer }, { listen }, { installedModels, modelId }, { pino }] = await Promise.all([
-    import('../server/server.ts'),
-    import('../server/serve.ts'),
-    import('./installed-models.ts'),
-    import('pino'),
-  ]);
-  const settings = await settingsOf(flags);
-  const options = {
-    flags,
-    parallel: wholeNumber('--parallel', flags.parallel, 1),
-    engine: { maxNumSequences: wholeNumber('--max-sequences', flags.maxSequences, 1) },
-  };
-  const port = wholeNumber('--port', flags.port, 0);
-  if (port > MAX_PORT) throw new UsageError(`--port must be a whole number from 0 to ${MAX_PORT}, got ${port}`);
-  const log = pino({ level: choice('--log-level', flags.logLevel, LOG_LEVELS), base: null }, io.stderr);
-  const pinned = models.map(modelId);
-  const catalog = await installedModels(models, options, io);
-  const server = await createCriaServer(catalog, {
-    settings,
-    registry: {
-      pinned,
-      maxWaiting: wholeNumber('--max-waiting', flags.maxWaiting, 0),
-      keepAliveMs: minutes('--keep-alive', flags.keepAlive),
-    },
-    log,
-    version: packageVersion(),
-    pageFolder: PAGE_FOLDER,
-  });
+  const { listen } = await import('../server/serve.ts');
+  const pinned = models.map((await import('./installed-models.ts')).modelId);
+  const port = portOf(flags);
   const graceMs = 1000 * wholeNumber('--grace', flags.grace, 0);
+  const server = await openServer(models, pinned, flags, io);
   const listening = await listen(server.app, { host: flags.host, port });
-  if (flags.json) printJson(io, { url: listening.url });
-  else printLine(io, `cria listens on ${listening.url}`);
-  if (flags.apiKeyFile === undefined && !isLoopback(flags.host)) {
-    logLine(io, `anybody who reaches ${flags.host} can use this server; --api-key-file lets in only who has a key`);
-  }
+  announce(listening.url, flags, io);
   const stop = new StopSignal(() => server.endReplies());
   try {
     await Promise.race([loadAll(server.registry, pinned), stop.first]);
@@ -134,6 +105,42 @@ export async function serve(
     for (const { model } of server.registry.loaded()) model.engine.checkInvariants(); // a lost KV block is a bug to be seen
     await server.registry.close();
     stop.release();
+  }
+}
+
+/** The server over the models of the command line and those that are installed; nothing is loaded yet. */
+async function openServer(
+  models: readonly string[],
+  pinned: readonly string[],
+  flags: ServeFlags,
+  io: CommandIo,
+): Promise<CriaServer> {
+  const [{ createCriaServer }, { installedModels }, { pino }] = await Promise.all([
+    import('../server/server.ts'),
+    import('./installed-models.ts'),
+    import('pino'),
+  ]);
+  const settings = await settingsOf(flags);
+  const options = {
+    flags,
+    parallel: wholeNumber('--parallel', flags.parallel, 1),
+    engine: { maxNumSequences: wholeNumber('--max-sequences', flags.maxSequences, 1) },
+  };
+  const registry = {
+    pinned,
+    maxWaiting: wholeNumber('--max-waiting', flags.maxWaiting, 0),
+    keepAliveMs: minutes('--keep-alive', flags.keepAlive),
+  };
+  const log = pino({ level: choice('--log-level', flags.logLevel, LOG_LEVELS), base: null }, io.stderr);
+  const catalog = await installedModels(models, options, io);
+  return createCriaServer(catalog, { settings, registry, log, version: packageVersion(), pageFolder: PAGE_FOLDER });
+}
+
+function announce(url: string, flags: ServeFlags, io: CommandIo): void {
+  if (flags.json) printJson(io, { url });
+  else printLine(io, `cria listens on ${url}`);
+  if (flags.apiKeyFile === undefined && !isLoopback(flags.host)) {
+    logLine(io, `anybody who reaches ${flags.host} can use this server; --api-key-file lets in only who has a key`);
   }
 }
 
@@ -162,6 +169,14 @@ async function settingsOf(flags: ServeFlags): Promise<Partial<ServerSettings>> {
 function allowedHosts({ host, allowHost }: ServeFlags): readonly string[] | null {
   if (allowHost.includes('*') || (allowHost.length === 0 && !isLoopback(host))) return null;
   return ['localhost', '127.0.0.1', '[::1]', isIP(host) === 6 ? `[${host}]` : host, ...allowHost];
+}
+
+const MAX_PORT = 65_535;
+
+function portOf(flags: ServeFlags): number {
+  const port = wholeNumber('--port', flags.port, 0);
+  if (port > MAX_PORT) throw new UsageError(`--port must be a whole number from 0 to ${MAX_PORT}, got ${port}`);
+  return port;
 }
 
 function isLoopback(host: string): boolean {

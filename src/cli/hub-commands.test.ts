@@ -54,8 +54,8 @@ describe('cria pull, list, remove', () => {
     const cache = join(folder, 'packed');
     await mkdir(cache);
     env['CRIA_CACHE'] = cache;
-    for (const prefix of [sharedPrefix(path), sharedPrefix(`${path}x`)])
-      await writeFile(join(cache, `${prefix}q4`), '');
+    for (const packed of [path, join(path, files[0]!), `${path}x`])
+      await writeFile(join(cache, `${sharedPrefix(packed)}q4`), '');
     assert.match((await cria('remove', FAKE_REPO)).out, /removed org\/model/);
     assert.deepEqual(await readdir(cache), [`${sharedPrefix(`${path}x`)}q4`], 'packed weights of the model go with it');
     assert.deepEqual(JSON.parse((await cria('list', '--json')).out), []);

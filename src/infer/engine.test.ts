@@ -190,6 +190,27 @@ describe('engine', () => {
     );
   });
 
+  it('hands the tokens of every reply to their readers while the next step is computed', async () => {
+    class CountingStandIn extends StandIn {
+      numStarted = 0;
+      override run(chunks: Parameters<StandIn['run']>[0]) {
+        this.numStarted++;
+        return super.run(chunks);
+      }
+    }
+    const runner = new CountingStandIn();
+    const request = { promptIds: [1, 2, 3], maxTokens: 4, sampling: GREEDY, stopIds: [] };
+    const readings = engineOf(runner)
+      .generateMany(request, 2)
+      .map(async (generation) => {
+        const steps: [started: number, done: number][] = [];
+        for await (const _ of generation) steps.push([runner.numStarted, runner.steps.length]);
+        return steps.slice(0, 3);
+      });
+    const expected = [1, 2, 3].map((done) => [done + 1, done]);
+    assert.deepEqual(await Promise.all(readings), [expected, expected]);
+  });
+
   it('reports its steps', async () => {
     const reports: StepReport[] = [];
     const engine = engineOf(new StandIn(), { onStep: (report) => reports.push(report) });

@@ -73,7 +73,7 @@ export function openSplit(folder: string, manifest: TokenManifest, split: SplitN
 }
 
 /** Identifies a tokenizer by all its contents. */
-export function tokenizerHash(tokenizer: Tokenizer): string {
+function tokenizerHash(tokenizer: Tokenizer): string {
   const { modelFile, specialTokensJson } = writeTiktoken(tokenizer);
   return createHash('sha256').update(modelFile).update(specialTokensJson).digest('hex');
 }

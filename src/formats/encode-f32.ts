@@ -34,11 +34,6 @@ function halves(target: Uint8Array): Uint16Array {
   return new Uint16Array(target.buffer, target.byteOffset, target.length / 2);
 }
 
-/** Whether tensors can be written as `dtype`. */
-export function canEncode(dtype: StoredDType): boolean {
-  return ENCODERS[dtype] !== undefined;
-}
-
 /** Fills `target` (aligned to the element size) with `values` stored as `dtype`. */
 export function encodeFromF32(dtype: StoredDType, values: Float32Array, target: Uint8Array): void {
   const { blockSize, blockBytes } = STORED_DTYPES[dtype];

@@ -175,7 +175,7 @@ function addStates(backend: Backend, sizes: StepModel, states: StateStore): Infe
 }
 
 /** Type of every state that inference keeps: weights, rotary table, keys and values. */
-export function inferenceStates(sizes: StepModel): Map<string, StateType> {
+function inferenceStates(sizes: StepModel): Map<string, StateType> {
   const { config, kvType, contextLength, numBlocks } = sizes;
   const types = new Map(sizes.weightTypes);
   types.set(ROPE_TABLE, { dtype: 'f32', shape: [contextLength, config.headDim] });

@@ -10,8 +10,6 @@ import { KV_BLOCK_SIZE } from './kv-cache.ts';
 import type { Chunk } from './model-runner.ts';
 
 export const VOCAB_SIZE = 50;
-/** Values of a hidden state. */
-export const HIDDEN_SIZE = 2;
 
 /** A number that stands for all tokens before and at a place. */
 function fold(history: number, id: number): number {

@@ -67,7 +67,7 @@ export interface TrainingTime {
 }
 
 /** Share of a machine's peak that a good training step reaches: 38 to 43 % in the Llama 3 report (arXiv:2407.21783, table 4). */
-export const SHARE_OF_PEAK = 0.4;
+const SHARE_OF_PEAK = 0.4;
 
 /** Time for `numTokens` tokens at SHARE_OF_PEAK of a machine's peak. */
 export function trainingTime(

@@ -5,7 +5,7 @@ import { freemem } from 'node:os';
 import { CapacityError } from '../util/errors.ts';
 
 /** Bytes that this process may still take, within the limits of its container. */
-export function availableMemory(): number {
+function availableMemory(): number {
   return process.availableMemory?.() ?? freemem();
 }
 

@@ -7,7 +7,7 @@ import { createNativeBackend } from './native.ts';
 import { nativeUnavailableReason } from './native-addon.ts';
 import { createReferenceBackend } from './reference.ts';
 
-export const BACKEND_NAMES = ['native', 'reference'] as const;
+const BACKEND_NAMES = ['native', 'reference'] as const;
 
 /** Opens a backend; `warn` gets one line when the native one was not asked for by name and cannot be used. */
 export function openBackend(warn: (line: string) => void, wanted = process.env['CRIA_BACKEND'] ?? null): Backend {

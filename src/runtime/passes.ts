@@ -11,7 +11,7 @@ export function optimise(graph: Graph): Graph {
 }
 
 /** Drops nodes that reach neither an output nor a state. */
-export function eliminateDeadCode(graph: Graph): Graph {
+function eliminateDeadCode(graph: Graph): Graph {
   const needed = new Set<Tensor>(graph.outputs.values());
   const kept = new Set<Node>();
   for (const node of graph.nodes.toReversed()) {
@@ -29,7 +29,7 @@ export function eliminateDeadCode(graph: Graph): Graph {
  * `tokenLogProbsGrad` computes the log-probabilities on its way. Where a graph holds both it and the forward operator on the same inputs, and
  * the gradient does not wait for the forward result, the forward product over the whole vocabulary is spared.
  */
-export function mergeForwardIntoGrad(graph: Graph): Graph {
+function mergeForwardIntoGrad(graph: Graph): Graph {
   const gradOf = new Map<Tensor, Node>(); // log-probabilities -> the gradient node that yields them too
   for (const grad of graph.nodes.filter((node) => node.op === 'tokenLogProbsGrad')) {
     const forward = graph.nodes.find(

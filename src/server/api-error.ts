@@ -35,7 +35,7 @@ export class ApiError extends RequestError {
 }
 
 /** Status of a request whose client went away; nobody sees it but the log (nginx's convention). */
-export const CLIENT_CLOSED_REQUEST = 499;
+const CLIENT_CLOSED_REQUEST = 499;
 
 /** A field of the request has an impossible value. */
 export function invalidField(param: string, message: string): ApiError {
@@ -95,7 +95,7 @@ function pointerOf(error: object): string | null {
 }
 
 /** OpenAI's name for the kind of error: a wrong key and a wrong model are invalid requests too, `code` tells them apart. */
-export function errorType(status: number): string {
+function errorType(status: number): string {
   if (status === 429) return 'rate_limit_error';
   return status >= 500 ? 'server_error' : 'invalid_request_error';
 }

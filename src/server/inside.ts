@@ -16,7 +16,7 @@ import type { ServedModel } from './served-model.ts';
 export type InsideModel = Pick<ServedModel, 'tokenizer' | 'chatFormat' | 'model'>;
 
 /** Most tokens of a text whose attention is shown: a picture of more cannot be read. */
-export const MAX_PATTERN_TOKENS = 256;
+const MAX_PATTERN_TOKENS = 256;
 /** Longest word whose merges are shown; their number grows with its length, and each step lists what is left. */
 const MAX_MERGE_CHARS = 400;
 const MAX_TEXT_CHARS = 200_000;

@@ -8,7 +8,7 @@ const MAX_PROMPTS = 2048; // as OpenAI's limit for embeddings
 const tokens = z.array(z.number().int().min(0)).min(1);
 
 /** One text or token list, or several. */
-export const promptField = z.union([
+const promptField = z.union([
   z.string(),
   tokens,
   z.array(z.string()).min(1).max(MAX_PROMPTS),

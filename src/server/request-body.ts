@@ -10,7 +10,7 @@ import { ApiError } from './api-error.ts';
 const BOUNDS = { maxDepth: 64, maxItems: 1_000_000 };
 
 /** The body as bytes; throws a 413 once it is longer than `maxBytes`. */
-export async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
+async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
   const declared = Number(request.headers.get('content-length') ?? 0);
   if (declared > maxBytes) throw tooLarge(maxBytes);
   const parts: Uint8Array[] = [];

@@ -26,7 +26,7 @@ const stopString = z.string().min(1).max(1000);
 export const stopField = optional(z.union([stopString, z.array(stopString).max(MAX_STOP_STRINGS)]));
 
 /** Token ids by their id as a JSON key, to what is added to their logits. */
-export const logitBiasField = optional(
+const logitBiasField = optional(
   z.record(z.string().regex(/^\d{1,9}$/, 'must be a token id'), z.number().min(-100).max(100)),
 );
 
@@ -83,5 +83,5 @@ export const samplingFields = {
 };
 
 /** The object those fields make. */
-export const samplingSchema = z.object(samplingFields);
+const samplingSchema = z.object(samplingFields);
 export type SamplingFields = z.output<typeof samplingSchema>;

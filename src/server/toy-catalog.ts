@@ -93,7 +93,7 @@ export function toyCatalog(options: ToyOptions = {}): ToyCatalog {
 const CONTEXT = 256;
 
 /** The model alone. */
-export function toyServedModel(
+function toyServedModel(
   { model: sizes, engine: limits = {}, isBase, backend }: ToyOptions = {},
   onDispose: () => void = () => {},
 ): ServedModel {

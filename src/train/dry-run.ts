@@ -83,7 +83,7 @@ export async function dryRun(
 }
 
 /** The documents of a batch, token by token, as the model will be asked to predict them. */
-export function decodeBatch(batch: PackedBatch, seqLen: number, tokenizer: Tokenizer): BatchSegment[] {
+function decodeBatch(batch: PackedBatch, seqLen: number, tokenizer: Tokenizer): BatchSegment[] {
   const segments: BatchSegment[] = [];
   const textOf = (id: number): string => tokenizer.decode([id]);
   for (let at = 0; at < batch.segments.length; at += 4) {

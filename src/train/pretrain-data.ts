@@ -52,7 +52,7 @@ export async function preparePretrainData(
 const SHIPPED = 'cria:';
 
 /** The path of a data file; `cria:` stands for the folder of data that ships with cria. */
-export function resolveDataFile(file: string): string {
+function resolveDataFile(file: string): string {
   if (!file.startsWith(SHIPPED)) return file;
   return join(new URL('../../data/', import.meta.url).pathname, file.slice(SHIPPED.length));
 }

@@ -4,10 +4,9 @@
  */
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { z } from 'zod';
 import { writeFileAtomic } from '../util/atomic-file.ts';
 import { ConfigError, UsageError } from '../util/errors.ts';
-import { checkConfig, configDifferences } from './overrides.ts';
+import { configDifferences } from './overrides.ts';
 import { RecordLog } from './record-log.ts';
 
 export interface RunFolder {
@@ -56,11 +55,6 @@ export function readRunConfig(path: string): Config {
   } catch (cause) {
     throw new ConfigError(`${configPath}: is damaged; start the run again in another folder`, { cause });
   }
-}
-
-/** As `readRunConfig`, checked against the schema of its stage. */
-export function readCheckedRunConfig<T>(path: string, schema: z.ZodType<T>): T {
-  return checkConfig(schema, readRunConfig(path), join(path, 'config.json'));
 }
 
 export interface RunLogs {

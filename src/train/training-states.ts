@@ -15,7 +15,7 @@ import type { CheckpointContents } from './checkpoint.ts';
 import { byteLength, numValues, type Shape } from '../tensor/dtype.ts';
 
 /** Name and shape of every state of a run that trains all weights. */
-export function trainingStateShapes(config: LlamaConfig): Map<string, Shape> {
+function trainingStateShapes(config: LlamaConfig): Map<string, Shape> {
   const shapes = new Map<string, Shape>([[ROPE_TABLE, [config.maxSeqLen, config.headDim]]]);
   for (const [name, shape] of llamaWeightShapes(config)) {
     for (const state of [name, gradientName(name), ...momentNames(name)]) shapes.set(state, shape);

@@ -22,7 +22,7 @@ export function goTo(tab: string, item: string | null = null): void {
 }
 
 /** The place that a fragment names; the tab is '' if it names none. */
-export function parseRoute(hash: string): Route {
+function parseRoute(hash: string): Route {
   const [tab = '', item = ''] = hash.replace(/^#\/?/, '').split('/');
   return { tab, item: item === '' ? null : decodeURIComponent(item) };
 }

@@ -10,7 +10,7 @@ import { openConversation, openMessages } from './chat-state.ts';
 import { ContextMeter } from './context-meter.tsx';
 
 /** What is written and not yet sent. */
-export const draftText = signal('');
+const draftText = signal('');
 
 /** Puts the cursor into the message box. */
 export function focusComposer(): void {

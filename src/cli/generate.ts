@@ -9,6 +9,7 @@ import type { GenerationRequest } from '../infer/request.ts';
 import type { Drafter } from '../infer/speculation.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { UsageError } from '../util/errors.ts';
+import { collect } from './collect.ts';
 import { type CommandIo, logLine, printJson } from './io.ts';
 import { addModelFlags, type ModelFlags, type OpenedModel, openModel, stopIdsOf, wholeNumber } from './open-model.ts';
 import { addSamplingFlags, type SamplingFlags, samplingOf, seedOf } from './sampling-flags.ts';
@@ -42,10 +43,6 @@ export function generateCommand(io: CommandIo): Command {
     .option('--draft-tokens <n>', 'most tokens to guess at once', '4')
     .option('--json', 'print one JSON value on stdout, at the end');
   return addModelFlags(addSamplingFlags(command)).action((flags: Flags) => run(flags, io));
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
 }
 
 async function run(flags: Flags, io: CommandIo): Promise<void> {

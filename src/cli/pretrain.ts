@@ -8,6 +8,7 @@ import type { DryRun } from '../train/dry-run.ts';
 import type { PretrainConfig } from '../train/pretrain-config.ts';
 import { ConfigError, FormatError, UsageError } from '../util/errors.ts';
 import { renderCount, renderDuration } from './format.ts';
+import { collect } from './collect.ts';
 import { type CommandIo, logLine, printJson, printLine } from './io.ts';
 import { openTrainingBackend, runPretraining } from './run-pretraining.ts';
 
@@ -33,10 +34,6 @@ export function pretrainCommand(io: CommandIo): Command {
     .option('--dry-run', 'print the configuration, the first batch with its masks, memory and time, and stop')
     .option('--json', 'print one JSON value on stdout')
     .action((options: Options) => run(options, io));
-}
-
-function collect(value: string, earlier: string[]): string[] {
-  return [...earlier, value];
 }
 
 async function run(options: Options, io: CommandIo): Promise<void> {

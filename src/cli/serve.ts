@@ -8,6 +8,7 @@ import type { ModelRegistry } from '../server/model-registry.ts';
 import type { CriaServer } from '../server/server.ts';
 import type { ServerSettings } from '../server/server-context.ts';
 import { UsageError } from '../util/errors.ts';
+import { collect } from './collect.ts';
 import { type CommandIo, logLine, printJson, printLine } from './io.ts';
 import { addModelFlags, choice, type ModelFlags, wholeNumber } from './open-model.ts';
 import { packageVersion } from './package-version.ts';
@@ -73,10 +74,6 @@ function addServeFlags(command: Command): Command {
     .option('--log-text', 'write what was answered to the log too')
     .option('--json', 'print {"url"} as JSON once it listens');
   return addModelFlags(command);
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
 }
 
 /** Serves until SIGTERM or SIGINT; `beforeWaiting` runs once it listens. */

@@ -109,6 +109,8 @@ describe('the chat in a browser', { skip: skipReason, timeout: 300_000 }, () => 
     const [first, second] = server.asked.slice(-2);
     assert.deepEqual(first!.messages, second!.messages);
     assert.notEqual(first!.seed, second!.seed);
+    assert.match(first!.conversation!, /^[\w-]{36}$/);
+    assert.equal(first!.conversation, second!.conversation);
     await page.getByRole('button', { name: 'Edit' }).first().click();
     await page.getByLabel('Edit the message').fill('three');
     await page.keyboard.press('Enter');

@@ -36,6 +36,8 @@ export interface ChatBody {
   readonly seed?: number;
   readonly temperature?: number;
   readonly max_tokens?: number;
+  /** The header that balancers look at. */
+  readonly conversation?: string | undefined;
 }
 
 export interface ScriptedServer {
@@ -139,7 +141,7 @@ async function answer(
 ): Promise<Response> {
   const request = c.req.raw.clone();
   const body = (await c.req.json()) as ChatBody;
-  asked.push(body);
+  asked.push({ ...body, conversation: c.req.header('X-Conversation-Id') });
   const reply = script(body.messages?.at(-1)?.content ?? '', body);
   if (reply === REAL) return real.fetch(request);
   if (typeof reply === 'object') {

@@ -41,9 +41,14 @@ const DEFAULT_WAIT_S = 2;
 /** Sends a request; `body` makes it a POST of JSON. Waits while a model loads; throws ApiError for any other refusal. */
 export async function request(
   path: string,
-  { method, body, signal: aborted }: { method?: string; body?: object; signal?: AbortSignal } = {},
+  {
+    method,
+    body,
+    headers: more,
+    signal: aborted,
+  }: { method?: string; body?: object; headers?: Record<string, string>; signal?: AbortSignal } = {},
 ): Promise<Response> {
-  const headers: Record<string, string> = { ...(body && { 'Content-Type': 'application/json' }) };
+  const headers: Record<string, string> = { ...(body && { 'Content-Type': 'application/json' }), ...more };
   const key = readStored(KEY);
   if (key !== null) headers['Authorization'] = `Bearer ${key}`;
   const init: RequestInit = {

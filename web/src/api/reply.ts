@@ -24,12 +24,19 @@ interface Chunk {
   readonly usage?: { readonly prompt_tokens: number; readonly completion_tokens: number } | null;
 }
 
-/** Streams a reply; `onText` is called with each piece. Throws ApiError, also if the stream breaks off. */
+export interface Listener {
+  /** Called with each piece of text. */
+  readonly onText: (text: string) => void;
+  readonly signal: AbortSignal;
+  /** Tells a balancer which replica has the beginning of the conversation in its cache. */
+  readonly conversationId: string;
+}
+
+/** Streams a reply. Throws ApiError, also if the stream breaks off. */
 export async function streamReply(
   path: string,
   body: object,
-  onText: (text: string) => void,
-  signal: AbortSignal,
+  { onText, signal, conversationId }: Listener,
 ): Promise<ReplyEnd> {
   const startedAt = performance.now();
   let firstAt: number | null = null;
@@ -38,6 +45,7 @@ export async function streamReply(
   let usage: NonNullable<Chunk['usage']> = { prompt_tokens: 0, completion_tokens: 0 };
   const response = await request(path, {
     body: { ...body, stream: true, stream_options: { include_usage: true } },
+    headers: { 'X-Conversation-Id': conversationId },
     signal,
   });
   for await (const line of linesOf(response)) {

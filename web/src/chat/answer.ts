@@ -141,15 +141,19 @@ async function ask(
   writing.reply = { ...writing.reply, isContinuation: !info.is_chat };
   const { sampling } = conversation;
   const shared = { model, seed, ...samplingFields(sampling) };
-  const onText = (text: string) => writing.append(text);
+  const listener = {
+    onText: (text: string) => writing.append(text),
+    signal: aborted,
+    conversationId: conversation.id,
+  };
   if (info.is_chat) {
     const system = conversation.system.trim() === '' ? [] : [{ role: 'system', content: conversation.system }];
     const messages = [...system, ...path.map(({ role, text }) => ({ role, content: text }))];
     const limit = await replyLimit(model, messages, sampling, aborted);
-    return streamReply('/v1/chat/completions', { ...shared, ...limit, messages }, onText, aborted);
+    return streamReply('/v1/chat/completions', { ...shared, ...limit, messages }, listener);
   }
   const prompt = await continuation(model, path, info, sampling);
-  return streamReply('/v1/completions', { ...shared, ...prompt }, onText, aborted);
+  return streamReply('/v1/completions', { ...shared, ...prompt }, listener);
 }
 
 const DEFAULT_REPLY = 2048; // tokens; a small model that repeats itself would go on until the context is full

@@ -40,7 +40,7 @@ const NUMBERS: readonly Control[] = [
   {
     key: 'maxTokens',
     label: 'Most tokens of a reply',
-    hint: 'empty: 2,048; never more than fit in the context',
+    hint: 'empty: 2,048 at most',
     min: 1,
     max: 1_000_000,
     step: 1,

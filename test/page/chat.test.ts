@@ -281,6 +281,15 @@ describe('the chat in a browser', { skip: skipReason, timeout: 300_000 }, () => 
     assert.equal(server.asked.at(-1)!.messages!.at(-1)!.content, 'typed\nlines');
     await page.keyboard.press('Shift+Tab');
     assert.equal(await focus(), 'Answer again');
+    await page.keyboard.press('Enter');
+    await page.getByText('2/2').waitFor();
+    await answered(page, 1);
+    await untilTrue(page, 'document.activeElement.id === "message"'); // the button that was pressed is gone
+    for (let tabs = 0; tabs < 3; tabs++) await page.keyboard.press('Shift+Tab');
+    assert.equal(await focus(), 'Earlier branch');
+    await page.keyboard.press('Enter');
+    await page.getByText('1/2').waitFor();
+    await untilTrue(page, 'document.activeElement.getAttribute("aria-label") === "Later branch"');
     await page.evaluate('document.activeElement.blur()');
     await page.keyboard.press('?');
     await page.getByRole('dialog', { name: 'Keyboard shortcuts' }).waitFor();

@@ -16,7 +16,7 @@ export const MessageView = memo(function MessageView({ message }: { message: Mes
   const { role, text, reply } = message;
   const isRunning = reply?.finish === 'running' && running.value.has(openConversation.value.id);
   return (
-    <li class={`message message-${role}`}>
+    <li class={`message message-${role}`} id={`m-${message.id}`}>
       <h2 class="unseen">{role === 'user' ? 'You' : (reply?.model ?? 'Model')}</h2>
       {isEdited ? (
         <Editor message={message} onDone={() => setIsEdited(false)} />
@@ -60,11 +60,22 @@ function Actions({ message, onEdit }: { message: Message; onEdit: () => void }) 
           icon="again"
           label="Answer again"
           isDisabled={isBusy}
-          onClick={() => answerAgain(openConversation.value, message)}
+          onClick={(event) => {
+            answerAgain(openConversation.value, message);
+            if (isByKeyboard(event)) focusComposer();
+          }}
         />
       )}
       {message.reply?.isContinuation && openMessages.value.at(-1)?.id === message.id && (
-        <button class="link" type="button" disabled={isBusy} onClick={() => goOn(openConversation.value, message)}>
+        <button
+          class="link"
+          type="button"
+          disabled={isBusy}
+          onClick={(event) => {
+            goOn(openConversation.value, message);
+            if (isByKeyboard(event)) focusComposer();
+          }}
+        >
           Go on
         </button>
       )}
@@ -73,11 +84,16 @@ function Actions({ message, onEdit }: { message: Message; onEdit: () => void }) 
   );
 }
 
+/** A press without a pointer: what was focused is about to go, so that the focus has to be put elsewhere. */
+function isByKeyboard({ detail }: { detail: number }): boolean {
+  return detail === 0;
+}
+
 interface ActionProps {
   readonly icon: IconName;
   readonly label: string;
   readonly isDisabled?: boolean;
-  readonly onClick: (event: { currentTarget: HTMLElement }) => void;
+  readonly onClick: (event: { currentTarget: HTMLElement; detail: number }) => void;
 }
 
 function Action({ icon, label, isDisabled = false, onClick }: ActionProps) {
@@ -86,6 +102,15 @@ function Action({ icon, label, isDisabled = false, onClick }: ActionProps) {
       <Icon name={icon} />
     </button>
   );
+}
+
+/** Shows a branch, and puts the focus on the button of this name there, or the one beside it at the end. */
+function showBranch(chosen: Message, label: string): void {
+  chooseBranch(chosen);
+  requestAnimationFrame(() => {
+    const buttons = [...document.querySelectorAll<HTMLElement>(`#m-${chosen.id} .branches button:enabled`)];
+    (buttons.find((button) => button.ariaLabel === label) ?? buttons[0])?.focus();
+  });
 }
 
 /** Which of several branches is shown here. */
@@ -100,7 +125,7 @@ function Branches({ message }: { message: Message }) {
         icon="left"
         label="Earlier branch"
         isDisabled={at === 0 || isBusy}
-        onClick={() => chooseBranch(all[at - 1]!)}
+        onClick={() => showBranch(all[at - 1]!, 'Earlier branch')}
       />
       <span>
         {at + 1}/{all.length}
@@ -109,7 +134,7 @@ function Branches({ message }: { message: Message }) {
         icon="right"
         label="Later branch"
         isDisabled={at === all.length - 1 || isBusy}
-        onClick={() => chooseBranch(all[at + 1]!)}
+        onClick={() => showBranch(all[at + 1]!, 'Later branch')}
       />
     </span>
   );
@@ -157,6 +182,7 @@ function Editor({ message, onDone }: { message: Message; onDone: () => void }) {
     if (event.key === 'Escape') {
       event.stopPropagation(); // Esc elsewhere stops the reply
       onDone();
+      focusComposer();
     } else if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
       send();

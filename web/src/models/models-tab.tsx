@@ -65,6 +65,7 @@ function ModelEntry({ model }: { model: InstalledModel }) {
           <button
             class="plain"
             type="button"
+            aria-label={`Chat with ${name}`}
             aria-current={chosenModel.value === name}
             onClick={() => {
               chooseModel(name);
@@ -73,7 +74,13 @@ function ModelEntry({ model }: { model: InstalledModel }) {
           >
             Chat
           </button>
-          <button class="plain" type="button" aria-expanded={isOpen} onClick={() => setIsOpen(!isOpen)}>
+          <button
+            class="plain"
+            type="button"
+            aria-label={`Inspect ${name}`}
+            aria-expanded={isOpen}
+            onClick={() => setIsOpen(!isOpen)}
+          >
             Inspect
           </button>
           <button

@@ -55,7 +55,7 @@ describe('packing a tensor', () => {
     }
   }
 
-  it('rounds to 4 bits with the least error that is searched for', async () => {
+  it('rounds to the 4 bits that fitQ40 finds', async () => {
     for (const [, open] of [...testBackends()].filter(([name]) => name.startsWith('native'))) {
       const source = await blocksSource('Q6_K');
       const values = await readTensorF32(source, 'w');

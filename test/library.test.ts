@@ -46,4 +46,15 @@ describe('cria as a library', () => {
     const names = JSON.parse(await outputOf('--input-type=module', '-e', script)) as string[];
     assert.deepEqual(names, Object.keys(cria).toSorted(), 'dist/ is old; run: npm run build:library');
   });
+
+  it('encodes on threads of its own when built', { skip: isBuilt ? false : 'dist/ is not built' }, async () => {
+    const script = `
+      import { openTokenizerPool } from './dist/index.js';
+      const pool = await openTokenizerPool('test/fixtures/tokenizer/vocabulary', 2);
+      const texts = ['hay ', 'llama '].map((word) => word.repeat(2 ** 18));
+      const ids = await pool.encode(texts);
+      console.log(ids.every((some, i) => String(some) === String(pool.tokenizer.encodeToUint32(texts[i]))));
+      await pool.close();`;
+    assert.equal(await outputOf('--input-type=module', '--eval', script), 'true\n');
+  });
 });

@@ -2,7 +2,7 @@
  * Float32 to blocks of Q4_0 with a better scale than its own, for weights that are rounded for inference; files hold the bytes that other
  * programs would write (quantise-small-blocks.ts). Figures: docs/experiments.md, "Four bits from wider weights".
  */
-import { putHalf } from './quantise-small-blocks.ts';
+import { extreme, putHalf } from './quantise-small-blocks.ts';
 
 const VALUES = 32;
 const BLOCK_BYTES = 18;
@@ -13,25 +13,19 @@ const BLOCK_BYTES = 18;
  */
 export function fitQ40(values: Float32Array, target: Uint8Array): void {
   for (let from = 0, at = 0; from < values.length; from += VALUES, at += BLOCK_BYTES) {
-    const extreme = extremeOf(values, from);
-    const toLevel = extreme === 0 ? 0 : -8 / extreme;
+    const largest = extreme(values, from);
+    const toLevel = largest === 0 ? 0 : -8 / largest;
     let [squares, products] = [0, 0];
     for (let i = from; i < from + VALUES; i++) {
       squares += values[i]! ** 2;
       products += values[i]! * (level(values[i]!, toLevel) - 8);
     }
-    putHalf(target, at, extreme === 0 ? 0 : squares / products);
+    putHalf(target, at, largest === 0 ? 0 : squares / products);
     for (let i = 0; i < VALUES / 2; i++) {
       const low = level(values[from + i]!, toLevel);
       target[at + 2 + i] = low | (level(values[from + i + VALUES / 2]!, toLevel) << 4);
     }
   }
-}
-
-function extremeOf(values: Float32Array, from: number): number {
-  let extreme = 0;
-  for (let i = from; i < from + VALUES; i++) if (Math.abs(values[i]!) > Math.abs(extreme)) extreme = values[i]!;
-  return extreme;
 }
 
 /** Level 0 to 15; 8 stands for zero. */

@@ -19,8 +19,8 @@ function inverse(scale: number): number {
   return scale === 0 ? 0 : fround(1 / scale);
 }
 
-/** The value of largest magnitude with its sign; the first of several. */
-function extreme(values: Float32Array, from: number): number {
+/** The value of largest magnitude in a block of 32, with its sign; the first of several. */
+export function extreme(values: Float32Array, from: number): number {
   let found = values[from]!;
   for (let i = 1; i < VALUES; i++) {
     if (Math.abs(values[from + i]!) > Math.abs(found)) found = values[from + i]!;

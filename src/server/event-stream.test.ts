@@ -22,7 +22,10 @@ function standIn(t: TestContext, ping: string | null = ': ping\n') {
     pingMs: 1000,
     stallMs: 4000,
     onGone: ({ name }) => seen.push(`gone: ${name}`),
-    onError: (error) => `error: ${(error as Error).message}`,
+    onError: (error) => {
+      seen.push('error');
+      return `error: ${(error as Error).message}`;
+    },
     onOver: () => seen.push('over'),
   });
   return {
@@ -108,7 +111,7 @@ describe('an event stream', () => {
     at.fail('no more');
     assert.equal(await textOf(reader), 'error: no more');
     assert.equal(await textOf(reader), null);
-    assert.deepEqual(at.seen, ['over']);
+    assert.deepEqual(at.seen, ['error', 'over']);
   });
 
   it('ends with its reader, and sends nothing after that', async (t) => {

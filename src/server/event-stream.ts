@@ -18,61 +18,77 @@ export interface StreamOptions {
 
 /** Bytes of `pieces` as they come. */
 export function eventStream(pieces: AsyncIterator<string>, options: StreamOptions): ReadableStream<Uint8Array> {
-  const { ping, pingMs, stallMs } = options;
-  const encoder = new TextEncoder();
-  let lastPieceAt = performance.now();
-  let isWaiting = false; // for a piece, rather than for the reader
-  let isOver = false;
-  let watch: NodeJS.Timeout;
-  const finish = (): void => {
-    isOver = true;
-    clearInterval(watch);
-    options.onOver();
-  };
-  const send = (controller: ReadableStreamDefaultController<Uint8Array>, piece: string): void => {
-    lastPieceAt = performance.now();
-    controller.enqueue(encoder.encode(piece));
-  };
-  return new ReadableStream<Uint8Array>({
-    start(controller) {
-      // One timer a stream: one a piece would cost more than the piece.
-      watch = setInterval(
-        () => {
-          const quietMs = performance.now() - lastPieceAt;
-          if (isWaiting && ping !== null && quietMs >= pingMs) send(controller, ping);
-          if (isWaiting || quietMs < stallMs) return;
-          const reason = new DOMException('the reader stopped reading', 'AbortError');
-          options.onGone(reason);
-          finish();
-          controller.error(reason);
-        },
-        Math.min(pingMs, stallMs) / WATCHES_PER_LIMIT,
-      );
-    },
-    async pull(controller) {
-      isWaiting = true;
-      try {
-        const next = await pieces.next();
-        if (isOver) return;
-        if (!next.done) return send(controller, next.value);
-        finish();
-      } catch (error) {
-        if (isOver) return;
-        const lastWords = options.onError(error); // before the end, which is logged with what went wrong
-        finish();
-        send(controller, lastWords);
-      } finally {
-        isWaiting = false;
-      }
-      controller.close();
-    },
-    cancel() {
-      if (isOver) return;
-      options.onGone(new DOMException('the reader left', 'AbortError'));
-      finish();
-    },
-  });
+  return new ReadableStream(new PieceSource(pieces, options));
 }
 
 /** How exactly the limits of time are kept. */
 const WATCHES_PER_LIMIT = 8;
+
+class PieceSource {
+  readonly #pieces: AsyncIterator<string>;
+  readonly #options: StreamOptions;
+  readonly #encoder = new TextEncoder();
+  #watch: NodeJS.Timeout | undefined;
+  #lastPieceAt = performance.now();
+  #isWaiting = false; // for a piece, rather than for the reader
+  #isOver = false;
+
+  constructor(pieces: AsyncIterator<string>, options: StreamOptions) {
+    this.#pieces = pieces;
+    this.#options = options;
+  }
+
+  start(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    // One timer a stream: one a piece would cost more than the piece.
+    const { pingMs, stallMs } = this.#options;
+    this.#watch = setInterval(() => this.#look(controller), Math.min(pingMs, stallMs) / WATCHES_PER_LIMIT);
+  }
+
+  async pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    this.#isWaiting = true;
+    try {
+      const next = await this.#pieces.next();
+      if (this.#isOver) return;
+      if (!next.done) return this.#send(controller, next.value);
+      this.#finish();
+    } catch (error) {
+      if (this.#isOver) return;
+      const lastWords = this.#options.onError(error); // before the end, which is logged with what went wrong
+      this.#finish();
+      this.#send(controller, lastWords);
+    } finally {
+      this.#isWaiting = false;
+    }
+    controller.close();
+  }
+
+  cancel(): void {
+    if (!this.#isOver) this.#leave('the reader left');
+  }
+
+  /** Pings a reader who waits for us; gives up one for whom we wait. */
+  #look(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    const { ping, pingMs, stallMs } = this.#options;
+    const quietMs = performance.now() - this.#lastPieceAt;
+    if (this.#isWaiting && ping !== null && quietMs >= pingMs) this.#send(controller, ping);
+    if (!this.#isWaiting && quietMs >= stallMs) controller.error(this.#leave('the reader stopped reading'));
+  }
+
+  #send(controller: ReadableStreamDefaultController<Uint8Array>, piece: string): void {
+    this.#lastPieceAt = performance.now();
+    controller.enqueue(this.#encoder.encode(piece));
+  }
+
+  #leave(why: string): Error {
+    const reason = new DOMException(why, 'AbortError');
+    this.#options.onGone(reason);
+    this.#finish();
+    return reason;
+  }
+
+  #finish(): void {
+    this.#isOver = true;
+    clearInterval(this.#watch);
+    this.#options.onOver();
+  }
+}

@@ -135,7 +135,6 @@ describe('engine', () => {
     assert.deepEqual(second.ids, first.ids);
     assert.deepEqual([first.cachedTokens, second.cachedTokens], [0, 32]);
     assert.deepEqual(runner.steps, [[40], [1], [1], [8], [1], [1]]);
-    // The next turn of a conversation finds the reply as well.
     const turn = { ...request, promptIds: [...request.promptIds, ...first.ids, 1, 2, 3, 4, 5, 6, 7, 8] };
     assert.equal((await engine.generate(turn).result).cachedTokens, 32);
     assert.deepEqual([engine.stats().prefixQueriedTokens, engine.stats().prefixHitTokens], [131, 64]);
@@ -144,6 +143,14 @@ describe('engine', () => {
     const plain = engineOf(new StandIn(), { prefixCache: false });
     await plain.generate(request).result;
     assert.equal((await plain.generate(request).result).cachedTokens, 0);
+  });
+
+  it('finds the whole blocks of the reply before in the next turn of a conversation', async () => {
+    const engine = engineOf(new StandIn());
+    const request = { promptIds: promptOf(40, 1), maxTokens: 12, sampling: GREEDY, stopIds: [] };
+    const { ids } = await engine.generate(request).result;
+    const turn = { ...request, promptIds: [...request.promptIds, ...ids, 1, 2, 3], maxTokens: 2 };
+    assert.equal((await engine.generate(turn).result).cachedTokens, 48); // 32 without the reply
   });
 
   it('computes the prompt of several replies once, and copies only the block that they write into', async () => {

@@ -41,7 +41,27 @@ function randomObject(draw: Draw, depth: number): object {
 interface Asked {
   readonly schema: object;
   readonly body: { readonly max_tokens: number; readonly stop: readonly string[]; readonly stream: boolean };
-  readonly leavesAfterMs: number | null;
+  /** The client leaves after so many steps of the engine: time would make it depend on the machine. */
+  readonly leavesAfterSteps: number | null;
+}
+
+/** Steps of the engine, and who waits for how many. */
+class Steps {
+  #count = 0;
+  readonly #waiting = new Set<{ readonly at: number; readonly then: () => void }>();
+
+  step(): void {
+    this.#count++;
+    for (const one of this.#waiting) {
+      if (one.at > this.#count) continue;
+      this.#waiting.delete(one);
+      one.then();
+    }
+  }
+
+  after(number: number, then: () => void): void {
+    this.#waiting.add({ at: this.#count + number, then });
+  }
 }
 
 function randomRequest(seed: number): Asked {
@@ -57,7 +77,7 @@ function randomRequest(seed: number): Asked {
     stop: draw(5) === 0 ? ['"a"', 'x'] : [],
     response_format: { type: 'json_schema', json_schema: { name: 's', schema } },
   };
-  return { schema, body, leavesAfterMs: draw(6) === 0 ? draw(60) : null };
+  return { schema, body, leavesAfterSteps: draw(6) === 0 ? 1 + draw(30) : null };
 }
 
 interface Choice {
@@ -91,31 +111,27 @@ async function choicesOf(response: Response, isStream: boolean): Promise<Choice[
 }
 
 /** Asks and checks every choice; gives how each ended. */
-async function ask(server: CriaServer, { schema, body, leavesAfterMs }: Asked): Promise<string[]> {
+async function ask(server: CriaServer, steps: Steps, { schema, body, leavesAfterSteps }: Asked): Promise<string[]> {
   const controller = new AbortController();
-  const timer = leavesAfterMs === null ? null : setTimeout(() => controller.abort(), leavesAfterMs);
+  if (leavesAfterSteps !== null) steps.after(leavesAfterSteps, () => controller.abort());
   const request = new Request('http://localhost/v1/chat/completions', {
     method: 'POST',
     body: JSON.stringify(body),
     signal: controller.signal,
   });
-  try {
-    const response = await server.app.fetch(request);
-    if (controller.signal.aborted) return ['left'];
-    const choices = await choicesOf(response, body.stream).catch((error) => error as Error);
-    if (controller.signal.aborted) return ['left'];
-    if (choices instanceof Error) throw choices;
-    const isValid = new Ajv2020({ strict: false }).compile(schema);
-    return choices.map(({ text, finish }) => {
-      if (finish === 'length') return 'cut by its length';
-      assert.equal(finish, 'stop');
-      if (body.stop.length > 0 && !isJson(text)) return 'cut by a stop string';
-      assert.ok(isValid(JSON.parse(text)), `${text} under ${JSON.stringify(schema)}`);
-      return 'valid';
-    });
-  } finally {
-    if (timer) clearTimeout(timer);
-  }
+  const response = await server.app.fetch(request);
+  if (controller.signal.aborted) return ['left'];
+  const choices = await choicesOf(response, body.stream).catch((error) => error as Error);
+  if (controller.signal.aborted) return ['left'];
+  if (choices instanceof Error) throw choices;
+  const isValid = new Ajv2020({ strict: false }).compile(schema);
+  return choices.map(({ text, finish }) => {
+    if (finish === 'length') return 'cut by its length';
+    assert.equal(finish, 'stop');
+    if (body.stop.length > 0 && !isJson(text)) return 'cut by a stop string';
+    assert.ok(isValid(JSON.parse(text)), `${text} under ${JSON.stringify(schema)}`);
+    return 'valid';
+  });
 }
 
 function isJson(text: string): boolean {
@@ -129,9 +145,10 @@ function isJson(text: string): boolean {
 
 describe('structured replies', () => {
   it('are valid unless their length or a stop string cut them, whatever runs beside them', async () => {
+    const steps = new Steps();
     const catalog = toyCatalog({
       model: { contextLength: 512, batch: 1 },
-      engine: { maxNumSequences: 6, maxNumBatchedTokens: 64 },
+      engine: { maxNumSequences: 6, maxNumBatchedTokens: 64, onStep: () => steps.step() },
     });
     const server = await createCriaServer(catalog, { registry: { pinned: ['toy'], maxWaiting: 1000 } });
     const lease = await server.registry.acquire('toy', { maxWaitMs: null, signal: new AbortController().signal });
@@ -140,7 +157,8 @@ describe('structured replies', () => {
     await Promise.all(
       [0, 1, 2, 3, 4].map(async (worker) => {
         for (let i = 0; i < 12; i++) {
-          for (const end of await ask(server, randomRequest(5 * i + worker))) ends.set(end, (ends.get(end) ?? 0) + 1);
+          for (const end of await ask(server, steps, randomRequest(5 * i + worker)))
+            ends.set(end, (ends.get(end) ?? 0) + 1);
           const { tokenizer } = server.registry.loaded()[0]!.model;
           if (i % 4 === worker % 4) constraintVocabulary(tokenizer).matcher.forget(); // states of replies under way too
         }

@@ -72,6 +72,16 @@ export function contextLengthExceeded(
   });
 }
 
+/** The same for a prompt so long that its tokens were not counted to the end. */
+export function promptTooLong(countedTokens: number, contextLength: number, param: string): ApiError {
+  const message = `this model's context is ${contextLength} tokens long; the prompt has more than ${countedTokens} tokens; shorten it`;
+  return new ApiError(400, message, {
+    reason: 'context_length_exceeded',
+    param,
+    extra: { n_prompt_tokens: countedTokens, n_ctx: contextLength },
+  });
+}
+
 /** Any error as one that can be told to a client; bugs of ours become a 500 that says nothing else. */
 export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;

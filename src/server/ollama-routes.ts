@@ -15,8 +15,9 @@ import {
   showSchema,
 } from './ollama-schema.ts';
 import { embedAll } from './openai-embedding.ts';
+import { refuseOverlong, textsIn } from './prompt-length.ts';
 import { textPrompt } from './prompt.ts';
-import { type Call, get, post, type Route } from './route.ts';
+import { type Call, fittingLease, get, post, type Route } from './route.ts';
 import { ndjsonResponse } from './streamed-response.ts';
 import type { z } from 'zod';
 
@@ -26,11 +27,13 @@ export const OLLAMA_ROUTES: readonly Route[] = [
     const lease = await acquire(call, body);
     if (body.messages.length === 0)
       return loadedOnly(call, lease, body, { message: { role: 'assistant', content: '' } });
+    await fittingLease(lease, [[body.messages, body.tools]], 'messages');
     return answer(call, chatChunks(call.context, call.scope, lease, body), body.stream);
   }),
   post('/api/generate', 'Continue or answer a prompt', generateSchema, async (call, body) => {
     const lease = await acquire(call, body);
     if (!body.prompt) return loadedOnly(call, lease, body, { response: '' });
+    await fittingLease(lease, [[body.system, body.prompt]], 'prompt');
     return answer(call, generateChunks(call.context, call.scope, lease, body), body.stream);
   }),
   post('/api/embed', 'Turn texts into vectors of length 1', embedSchema, async (call, body) => {
@@ -94,6 +97,7 @@ async function embedded({ scope }: Call, lease: Lease, body: z.output<typeof emb
   const { model } = lease;
   const { contextLength } = model.model;
   const texts = typeof body.input === 'string' ? [body.input] : body.input;
+  if (!body.truncate) await refuseOverlong(model, texts.map(textsIn), 'input');
   const prompts = texts.map((text) => {
     const ids = textPrompt(model.tokenizer, text, 'input');
     if (ids.length > contextLength && !body.truncate)

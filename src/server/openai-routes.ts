@@ -6,22 +6,22 @@ import { startChat } from './openai-chat.ts';
 import { completionSchema, embeddingSchema } from './openai-completion-schema.ts';
 import { startCompletion } from './openai-completion.ts';
 import { embeddingList } from './openai-embedding.ts';
-import { acquireModel, get, post, type Call, type Route } from './route.ts';
+import { acquireModel, fittingLease, get, post, type Call, type Route } from './route.ts';
 import type { ModelEntry } from './served-model.ts';
 import { sseResponse } from './streamed-response.ts';
 
 /** All rows, in the order of the document. */
 export const OPENAI_ROUTES: readonly Route[] = [
   post('/v1/chat/completions', 'Answer a conversation', chatSchema, async (call, body) => {
-    const lease = await acquireModel(call, body.model);
+    const lease = await fittingLease(await acquireModel(call, body.model), [[body.messages, body.tools]], 'messages');
     return completion(call, startChat(call.context, call.scope, lease, body), body.stream ?? false);
   }),
   post('/v1/completions', 'Continue a text', completionSchema, async (call, body) => {
-    const lease = await acquireModel(call, body.model);
+    const lease = await fittingLease(await acquireModel(call, body.model), eachOf(body.prompt), 'prompt');
     return completion(call, startCompletion(call.context, call.scope, lease, body), body.stream ?? false);
   }),
   post('/v1/embeddings', 'Turn texts into vectors', embeddingSchema, async (call, body) => {
-    const lease = await acquireModel(call, body.model);
+    const lease = await fittingLease(await acquireModel(call, body.model), eachOf(body.input), 'input');
     try {
       return Response.json(await embeddingList(lease, body, call.scope.signal));
     } finally {
@@ -36,6 +36,10 @@ export const OPENAI_ROUTES: readonly Route[] = [
     return Response.json(modelObject(await context.registry.find(param('id'))));
   }),
 ];
+
+function eachOf(prompt: string | readonly unknown[]): readonly unknown[] {
+  return typeof prompt === 'string' ? [prompt] : prompt;
+}
 
 interface Replies {
   whole(): Promise<object>;

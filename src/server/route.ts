@@ -4,6 +4,7 @@
 import type { z } from 'zod';
 import { ApiError } from './api-error.ts';
 import type { Lease } from './model-registry.ts';
+import { refuseOverlong, textsIn } from './prompt-length.ts';
 import type { RequestScope, ServerContext } from './server-context.ts';
 
 /** A request that has passed every check, with everything to answer it. */
@@ -59,4 +60,15 @@ export async function acquireModel({ context, scope }: Call, name: string | unde
   const lease = await registry.acquire(wanted, { maxWaitMs: settings.loadWaitMs, signal: scope.signal });
   scope.notes['model'] = lease.entry.id;
   return lease;
+}
+
+/** The lease once no prompt is far too long for its model: each of `prompts` is one, in any shape. Else a 400, and the lease is released. */
+export async function fittingLease(lease: Lease, prompts: readonly unknown[], param: string): Promise<Lease> {
+  try {
+    await refuseOverlong(lease.model, prompts.map(textsIn), param);
+    return lease;
+  } catch (error) {
+    lease.release();
+    throw error;
+  }
 }

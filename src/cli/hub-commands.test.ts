@@ -59,6 +59,9 @@ describe('cria pull, list, remove', () => {
     assert.match((await cria('remove', FAKE_REPO)).out, /removed org\/model/);
     assert.deepEqual(await readdir(cache), [`${sharedPrefix(`${path}x`)}q4`], 'packed weights of the model go with it');
     assert.deepEqual(JSON.parse((await cria('list', '--json')).out), []);
+    await mkdir(join(env['HF_HOME']!, 'hub', 'models--org--model', 'refs'), { recursive: true });
+    assert.match((await cria('list')).out, /not complete/, 'as Python leaves it when a download fails at its start');
+    await rm(join(env['HF_HOME']!, 'hub'), { recursive: true });
     await assertFails(/org\/model is not in .*; cria list/, 'remove', FAKE_REPO);
   });
 

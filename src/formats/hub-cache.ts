@@ -79,7 +79,7 @@ export async function listCachedModels(cacheFolder: string): Promise<CachedModel
     let sizeBytes = 0;
     for (const blob of blobs) sizeBytes += (await lstat(join(path, 'blobs', blob))).size;
     const revisions = await readdir(join(path, 'snapshots')).catch(() => []);
-    const isComplete = !blobs.some((blob) => blob.endsWith('.incomplete'));
+    const isComplete = revisions.length > 0 && !blobs.some((blob) => blob.endsWith('.incomplete'));
     models.push({ repo: name.slice('models--'.length).replaceAll('--', '/'), path, sizeBytes, revisions, isComplete });
   }
   return models;

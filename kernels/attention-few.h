@@ -13,19 +13,21 @@ constexpr int few_rows = VL / 2;  // beyond these, rows across the lanes are fas
 struct FewRows {
   int64_t rows = 0, step = 0;
   float *q = nullptr, *o = nullptr;
-  float *words = nullptr, *scores = nullptr;  // of one tile: words [dim / values in a word][key_tile], scores [rows][key_tile]
+  // Of one tile: words [dim / values in a word][key_tile], scores [rows][key_tile], scales of 8-bit keys or values [dim / row_block][key_tile].
+  float *words = nullptr, *scores = nullptr, *scales = nullptr;
   float *top = nullptr, *total = nullptr, *shrink = nullptr;
 };
 
 // Room for the rows of each of `heads` kv heads, to few[0 .. heads).
 CRIA_INLINE void lay_out_few(Scratch& scratch, int64_t dim, int64_t heads, FewRows* few) {
   const int64_t step = round_up(dim, VL);
-  float *words = scratch.take<float>(step * key_tile), *scores = scratch.take<float>(few_rows * key_tile);
+  float *words = scratch.take<float>(step * key_tile), *scores = scratch.take<float>(few_rows * key_tile), *scales = scratch.take<float>(step * key_tile / row_block);
   for (int64_t head = 0; head < heads; head++) {
     FewRows rows;
     rows.step = step;
     rows.words = words;
     rows.scores = scores;
+    rows.scales = scales;
     for (float** matrix : {&rows.q, &rows.o}) *matrix = scratch.take<float>(few_rows * step);
     for (float** vector : {&rows.top, &rows.total, &rows.shrink}) *vector = scratch.take<float>(few_rows);
     if (few) few[head] = rows;
@@ -56,23 +58,22 @@ template <class T> struct Stream {
   const int64_t* offset;
 
   CRIA_INLINE const T* row(int64_t i) const { return reinterpret_cast<const T*>(head + offset[i]); }
-  // VL values of key i from e on, of which `left` are its own.
-  CRIA_INLINE vf values(int64_t i, int64_t e, int64_t left) const {
-    if constexpr (std::is_same_v<T, q8>) return load_q8(head + offset[i], e);
+  // VL values of key i from e on, of which `left` are its own; `scales` as in FewRows.
+  CRIA_INLINE vf values(int64_t i, int64_t e, int64_t left, const float* scales) const {
+    if constexpr (std::is_same_v<T, q8>) return load_q8_unscaled(head + offset[i], e) * splat(scales[e / row_block * key_tile + i]);
     else return load_values(row(i) + e, left);
   }
   // VL words.
   template <class Lanes> CRIA_INLINE vf words(int64_t i, int64_t e, Lanes lanes) const {
-    if constexpr (std::is_same_v<T, q8>) return load_q8(head + offset[i], e);
+    if constexpr (std::is_same_v<T, q8>) return load_q8_words(head + offset[i], e, lanes);
     else return load(reinterpret_cast<const float*>(row(i) + e), lanes);
   }
 };
 
-// A key's values are turned in words of 32 bits: one f32, or two of 16 bits, which are told apart afterwards.
+// A key's values are turned in words of 32 bits: one f32, two of 16 bits or four of 8, which are told apart afterwards.
 template <class T> constexpr int values_in_word = 4 / sizeof(T);
-template <> constexpr int values_in_word<q8> = 1;  // f32 by then
 CRIA_INLINE vf word_value(vf word, int, float) { return word; }
-CRIA_INLINE vf word_value(vf word, int, q8) { return word; }
+CRIA_INLINE vf word_value(vf word, int which, q8) { return __builtin_convertvector(bits(word) << (24 - 8 * which) >> 24, vf); }
 CRIA_INLINE vf word_value(vf word, int which, bf16) { return from_bits(which == 0 ? bits(word) << 16 : bits(word) & ~0xffff); }
 CRIA_INLINE vf word_value(vf word, int which, f16) {
   const vu halves = which == 0 ? (vu)word : (vu)word >> 16;
@@ -95,12 +96,19 @@ template <class T> void turn_keys(const FewRows& few, int64_t dim, const Stream<
 #pragma GCC unroll 16
       for (int i = 0; i < VL; i++) {
         square[i] = keys.words(at + i, e, lanes);
-        if (i % 2 == 0) next.fetch();
+        if (i % 2 == 0 || values_in_word<T> == 4) next.fetch();
       }
       transpose(square);
 #pragma GCC unroll 16
       for (int i = 0; i < VL; i++) store(few.words + (word + i) * key_tile + at, square[i]);
     });
+}
+
+// The scales of a tile's 8-bit keys or values.
+template <class T> void turn_scales(const FewRows& few, int64_t dim, const Stream<T>& rows) {
+  if constexpr (std::is_same_v<T, q8>)
+    for (int64_t block = 0; block < dim / row_block; block++)
+      for (int i = 0; i < key_tile; i++) few.scales[block * key_tile + i] = q8_scale(rows.head + rows.offset[i] + block * row_block_bytes);
 }
 
 constexpr int few_vectors = VL == 16 ? 4 : 2;  // vectors of sums per row at a time
@@ -115,12 +123,13 @@ template <class T, int R> void score_keys(const FewRows& few, int64_t r, int64_t
       for (vf& sum : row) sum = zero();
     for (int64_t word = 0; word < dim / values_in_word<T>; word++) {
       const float* words = few.words + word * key_tile + at;
-      next.fetch(), next.fetch();
-#pragma GCC unroll 2
+      for (int i = 0; i < std::max(2, values_in_word<T>); i++) next.fetch();
+#pragma GCC unroll 4
       for (int which = 0; which < values_in_word<T>; which++)
 #pragma GCC unroll 4
         for (int j = 0; j < N; j++) {
-          const vf value = word_value(load(words + j * VL), which, T{});
+          vf value = word_value(load(words + j * VL), which, T{});
+          if constexpr (std::is_same_v<T, q8>) value *= load(few.scales + word * values_in_word<T> / row_block * key_tile + at + j * VL);
 #pragma GCC unroll 4
           for (int i = 0; i < R; i++) sums[i][j] = fma(splat(q[i * few.step + word * values_in_word<T> + which]), value, sums[i][j]);
         }
@@ -164,8 +173,8 @@ CRIA_INLINE void add_values(const FewRows& few, int64_t r, int64_t e, int64_t di
   for (int k = 0; k < n; k++) {
 #pragma GCC unroll 4
     for (int j = 0; j < N; j++) {
-      const vf value = values.values(k, e + j * VL, N > 1 ? VL : dim - e);
-      if (j % values_in_word<T> == 0) next.fetch();
+      const vf value = values.values(k, e + j * VL, N > 1 ? VL : dim - e, few.scales);
+      if (j % std::min(2, values_in_word<T>) == 0) next.fetch();
 #pragma GCC unroll 4
       for (int i = 0; i < R; i++) sums[i][j] = fma(splat(few.scores[(r + i) * key_tile + k]), value, sums[i][j]);
     }
@@ -182,20 +191,21 @@ template <int R, class T> void add_rows(const FewRows& few, int64_t r, int64_t d
   for (; e < dim; e += VL) add_values<R, 1>(few, r, e, dim, n, values, next);
 }
 
-// Calls f(r, how many) for [begin, end) in runs of four, two and one, whose length is known when compiling.
-template <class F> CRIA_INLINE void in_fours(int64_t begin, int64_t end, F&& f) {
+// Calls f(r, how many) for [begin, end) in runs of four and a last one of the rest, whose length is known when compiling.
+template <int R = 4, class F> CRIA_INLINE void in_fours(int64_t begin, int64_t end, F&& f) {
   int64_t r = begin;
-  for (; r + 4 <= end; r += 4) f(r, std::integral_constant<int, 4>{});
-  for (; r + 2 <= end; r += 2) f(r, std::integral_constant<int, 2>{});
-  for (; r < end; r++) f(r, std::integral_constant<int, 1>{});
+  for (; r + R <= end; r += R) f(r, std::integral_constant<int, R>{});
+  if constexpr (R > 1) in_fours<R - 1>(r, end, f);
 }
 
 // One tile of n keys at `key`; there are key_tile offsets, the last key's repeated.
 template <class T>
 void attend_tile_few(const FewRows& few, const Heads& heads, const Segment& segment, int64_t key, int n, const Stream<T>& keys, const Stream<T>& values,
                      Fetcher& next) {
+  turn_scales(few, heads.dim, keys);
   turn_keys(few, heads.dim, keys, next);
   in_fours(0, few.rows, [&](int64_t r, auto rows) { score_keys<T, rows>(few, r, heads.dim, splat(heads.log2_scale), next); });
+  turn_scales(few, heads.dim, values);
   for (int64_t query = 0; query < segment.queries; query++) {
     const int visible = static_cast<int>(least(n, segment.keys - segment.queries + query + 1 - key));
     if (visible <= 0) continue;

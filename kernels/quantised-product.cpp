@@ -124,13 +124,7 @@ template <> struct Format<PanelQ4Min> : NibbleFormat<PanelQ4Min> {
   CRIA_INLINE vf min(int v) const { return load(at.min + v * VL); }
 };
 
-typedef uint8_t vb __attribute__((vector_size(VL)));
-
-CRIA_INLINE vf small_integers(const uint8_t* p) {
-  vb x;
-  memcpy(&x, p, sizeof x);
-  return __builtin_convertvector(__builtin_convertvector(x, vi), vf);
-}
+CRIA_INLINE vf small_integers(const uint8_t* p) { return __builtin_convertvector(load_bytes(reinterpret_cast<const char*>(p)), vf); }
 
 template <> struct Format<PanelQ4K> {
   using Sum = ByteSum;
@@ -154,6 +148,8 @@ template <class T> CRIA_INLINE void load_block(const T* x, int64_t count, vf (&v
     values[i] = left == VL ? load(x + i * VL) : load(x + i * VL, left);
   }
 }
+
+typedef uint8_t vb __attribute__((vector_size(VL)));
 
 // Rounds `count` columns of one row to words and their scale. Gives the sum of the quants.
 template <class T> CRIA_INLINE float quantise_block(const T* x, int64_t count, int32_t* words, float* scale) {

@@ -20,23 +20,23 @@ CRIA_INLINE float q8_scale(const char* block) {
   return to_float(scale);
 }
 
-// VL signed bytes as integers.
-CRIA_INLINE vi load_bytes(const char* p) {
-#if defined(__AVX512F__)
-  return (vi)_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-#elif defined(__AVX2__)
-  return (vi)_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
-#else
-  const auto* bytes = reinterpret_cast<const int8_t*>(p);
-  return vi{bytes[0], bytes[1], bytes[2], bytes[3]};
-#endif
-}
+CRIA_INLINE const char* q8_block(const char* row, int64_t column) { return row + static_cast<uint64_t>(column) / row_block * row_block_bytes; }
 
-// VL values of a row from `column` on, all in one block.
-CRIA_INLINE vf load_q8(const char* row, int64_t column) {
-  const uint64_t at = static_cast<uint64_t>(column);  // divided by shifting
-  const char* block = row + at / row_block * row_block_bytes;
-  return __builtin_convertvector(load_bytes(block + 2 + at % row_block), vf) * splat(q8_scale(block));
+// VL bytes of a row from `column` on, all in one block, without their scale.
+CRIA_INLINE vf load_q8_unscaled(const char* row, int64_t column) {
+  return __builtin_convertvector(load_bytes(q8_block(row, column) + 2 + static_cast<uint64_t>(column) % row_block), vf);
+}
+CRIA_INLINE vf load_q8(const char* row, int64_t column) { return load_q8_unscaled(row, column) * splat(q8_scale(q8_block(row, column))); }
+
+// VL words of four bytes of a row from `column` on; the columns end with a block.
+template <class Lanes> CRIA_INLINE vf load_q8_words(const char* row, int64_t column, Lanes lanes) {
+  const char* at = q8_block(row, column) + 2 + static_cast<uint64_t>(column) % row_block;
+  const auto* words = reinterpret_cast<const float*>(at);
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<Lanes, AllLanes>)  // from two blocks
+    return (vf)_mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(words)), _mm256_loadu_ps(reinterpret_cast<const float*>(at + row_block_bytes)), 1);
+#endif
+  return load(words, lanes);
 }
 
 // Columns [first, first + count) of a row.

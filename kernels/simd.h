@@ -159,6 +159,18 @@ CRIA_INLINE void store(f16* p, vf x) {
 #endif
 }
 
+// VL signed bytes as integers; GCC 12 would widen them lane by lane.
+CRIA_INLINE vi load_bytes(const char* p) {
+#if defined(__AVX512F__)
+  return (vi)_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif defined(__AVX2__)
+  return (vi)_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#else
+  const auto* bytes = reinterpret_cast<const int8_t*>(p);
+  return vi{bytes[0], bytes[1], bytes[2], bytes[3]};
+#endif
+}
+
 // ---- tails: the first n < VL values; a load fills the other lanes with zeros and touches no memory beyond them
 
 template <class T> CRIA_INLINE vf load(const T* p, int n) {

@@ -142,31 +142,36 @@ describe('the native backend multiplies packed weights as it does plain ones, bi
   }
 });
 
-const E = 64;
-const HEADS = { numHeads: 4, numKvHeads: 2, headDim: E, scale: 1 / 8 };
+/** Two kv heads each; the second has blocks of 8 bits that do not fill the widest vectors. */
+const HEADS = [
+  { numHeads: 4, numKvHeads: 2, headDim: 64, scale: 1 / 8 },
+  { numHeads: 6, numKvHeads: 2, headDim: 96, scale: 1 / 9 },
+] as const;
 const KEYS = 151;
 
 /** The keys and values of one sequence laid out in shuffled blocks, and the last `queries` queries, each call in another layout. */
 async function lastQueries(
   native: Backend,
+  heads: (typeof HEADS)[number],
   types: { q: DType; kv: DType },
   queries: number,
   blockSize: number,
   strangers: number,
 ) {
+  const [width, kvWidth] = [heads.numHeads * heads.headDim, heads.numKvHeads * heads.headDim];
   const numBlocks = Math.ceil(KEYS / blockSize);
   const order = permutation(randomStream(blockSize, 'blocks'), numBlocks + 2).map((block) => block * blockSize);
   const scatter = (name: string): Given => {
-    const sequence = Float64Array.from(randomTensor(name, types.kv, [KEYS, 2 * E]).values);
-    const slots = new Float64Array((numBlocks + 2) * blockSize * 2 * E).fill(7);
+    const sequence = Float64Array.from(randomTensor(name, types.kv, [KEYS, kvWidth]).values);
+    const slots = new Float64Array((numBlocks + 2) * blockSize * kvWidth).fill(7);
     for (let key = 0; key < KEYS; key++) {
       const slot = order[Math.floor(key / blockSize)]! + (key % blockSize);
-      slots.set(sequence.subarray(key * 2 * E, (key + 1) * 2 * E), slot * 2 * E);
+      slots.set(sequence.subarray(key * kvWidth, (key + 1) * kvWidth), slot * kvWidth);
     }
-    return given(types.kv, [slots.length / (2 * E), 2 * E], slots, types.kv === 'f16' || types.kv === 'row_q8');
+    return given(types.kv, [slots.length / kvWidth, kvWidth], slots, types.kv === 'f16' || types.kv === 'row_q8');
   };
-  const q = rowsOf(randomTensor('q', types.q, [KEYS, 4 * E]), KEYS - queries - strangers, KEYS);
-  const attrs: AttentionAttrs = { ...HEADS, blockSize, out: types.q === 'bf16' ? 'bf16' : 'f32' };
+  const q = rowsOf(randomTensor('q', types.q, [KEYS, width]), KEYS - queries - strangers, KEYS);
+  const attrs: AttentionAttrs = { ...heads, blockSize, out: types.q === 'bf16' ? 'bf16' : 'f32' };
   const segments = [0, strangers, strangers, 0, strangers, queries, KEYS, 0];
   const tensors = {
     q,
@@ -178,7 +183,7 @@ async function lastQueries(
   const { y } = await evaluate(native, tensors, (t, trace) => ({
     y: trace.apply('attention', [t.q!, t.k!, t.v!, t.segments!, t.blocks!], attrs)[0]!,
   }));
-  return y!.slice(strangers * 4 * E);
+  return y!.slice(strangers * width);
 }
 
 describe('native attention gives a query the same bits', { skip }, () => {
@@ -191,19 +196,21 @@ describe('native attention gives a query the same bits', { skip }, () => {
     ] as const) {
       it(`${isa}, ${types.q} over ${types.kv}: alone, among many, cached or not, wherever the keys lie`, async () => {
         const native = createNativeBackend({ isa, threads: 2 });
-        const all = await lastQueries(native, types, KEYS, 256, 0);
-        for (const [queries, blockSize, strangers] of [
-          [1, 256, 0],
-          [1, 16, 0],
-          [1, 1, 5],
-          [2, 16, 0],
-          [9, 8, 3],
-          [33, 64, 40],
-          [KEYS, 16, 0],
-        ] as const) {
-          const some = await lastQueries(native, types, queries, blockSize, strangers);
-          const what = `the last ${queries} queries over blocks of ${blockSize} beside ${strangers} others`;
-          assert.deepEqual(some, all.slice((KEYS - queries) * 4 * E), what);
+        for (const heads of HEADS) {
+          const all = await lastQueries(native, heads, types, KEYS, 256, 0);
+          for (const [queries, blockSize, strangers] of [
+            [1, 256, 0],
+            [1, 16, 0],
+            [1, 1, 5],
+            [2, 16, 0],
+            [9, 8, 3],
+            [33, 64, 40],
+            [KEYS, 16, 0],
+          ] as const) {
+            const some = await lastQueries(native, heads, types, queries, blockSize, strangers);
+            const what = `the last ${queries} queries over blocks of ${blockSize} beside ${strangers} others`;
+            assert.deepEqual(some, all.slice((KEYS - queries) * heads.numHeads * heads.headDim), what);
+          }
         }
       });
     }

@@ -9,9 +9,9 @@ import type { GenerationRequest } from '../infer/request.ts';
 import type { Drafter } from '../infer/speculation.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { UsageError } from '../util/errors.ts';
-import { collect } from './collect.ts';
 import { type CommandIo, logLine, printJson } from './io.ts';
 import { addModelFlags, type ModelFlags, type OpenedModel, openModel, stopIdsOf, wholeNumber } from './open-model.ts';
+import { repeatable } from './repeatable.ts';
 import { addSamplingFlags, type SamplingFlags, samplingOf, seedOf } from './sampling-flags.ts';
 
 interface Flags extends ModelFlags, SamplingFlags {
@@ -35,7 +35,7 @@ export function generateCommand(io: CommandIo): Command {
     .requiredOption('--prompt <text>', 'what to continue')
     .option('--chat', "put the prompt into the model's chat format and answer it")
     .option('--max-tokens <n>', `most tokens to generate (default: ${DEFAULT_MAX_TOKENS}, or what the context leaves)`)
-    .option('--stop <text>', 'end before this text; may be repeated', collect, [])
+    .addOption(repeatable('--stop <text>', 'end before this text'))
     .option(
       '--speculate <how>',
       'guess tokens ahead: "ngram" from the text so far, or a small model of the same tokenizer',
@@ -62,7 +62,11 @@ async function run(flags: Flags, io: CommandIo): Promise<void> {
     const promptIds = await encodePrompt(flags, opened, tokenizer);
     const { vocabSize, maxSeqLen } = opened.checkpoint.config;
     // What is wrong is said before the model is loaded.
-    checkRequest({ promptIds, maxTokens, sampling }, { vocabSize, contextLength: maxSeqLen }, stopIds);
+    checkRequest(
+      { promptIds, maxTokens, sampling, stopStrings: flags.stop },
+      { vocabSize, contextLength: maxSeqLen },
+      stopIds,
+    );
     const model = await opened.load({ wantedContext: promptIds.length + (maxTokens ?? DEFAULT_MAX_TOKENS), batch: 1 });
     const drafter = await openDrafter(flags, model, tokenizer, io);
     const loadMs = performance.now() - startedAt;

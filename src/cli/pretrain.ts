@@ -8,8 +8,8 @@ import type { DryRun } from '../train/dry-run.ts';
 import type { PretrainConfig } from '../train/pretrain-config.ts';
 import { ConfigError, FormatError, UsageError } from '../util/errors.ts';
 import { renderCount, renderDuration } from './format.ts';
-import { collect } from './collect.ts';
 import { type CommandIo, logLine, printJson, printLine } from './io.ts';
+import { repeatable } from './repeatable.ts';
 import { openTrainingBackend, runPretraining } from './run-pretraining.ts';
 
 interface Options {
@@ -28,7 +28,7 @@ export function pretrainCommand(io: CommandIo): Command {
     .description('train a model from raw text')
     .option('--recipe <name>', 'the configuration to start from')
     .option('--config <file>', 'JSON with values that replace those of the recipe')
-    .option('--set <key=value>', 'replace one value, like train.steps=100; may be given several times', collect, [])
+    .addOption(repeatable('--set <key=value>', 'replace one value, like train.steps=100'))
     .option('--out <folder>', 'where the run is kept: configuration, logs, checkpoints')
     .option('--resume', 'continue the run in --out, bit for bit, after any interruption')
     .option('--dry-run', 'print the configuration, the first batch with its masks, memory and time, and stop')

@@ -8,10 +8,10 @@ import type { ModelRegistry } from '../server/model-registry.ts';
 import type { CriaServer } from '../server/server.ts';
 import type { ServerSettings } from '../server/server-context.ts';
 import { UsageError } from '../util/errors.ts';
-import { collect } from './collect.ts';
 import { type CommandIo, logLine, printJson, printLine } from './io.ts';
 import { addModelFlags, choice, type ModelFlags, wholeNumber } from './open-model.ts';
 import { packageVersion } from './package-version.ts';
+import { repeatable } from './repeatable.ts';
 
 export interface ServeFlags extends ModelFlags {
   readonly host: string;
@@ -55,13 +55,8 @@ function addServeFlags(command: Command): Command {
     .option('--host <host>', 'address to listen on; 0.0.0.0 for all', '127.0.0.1')
     .option('--port <port>', 'port to listen on; 0 for any free one', '8080')
     .option('--api-key-file <file>', 'let in only who has one of these keys, one a line')
-    .option(
-      '--cors-origin <origin>',
-      'let pages of another site use the server; may be repeated, * for all',
-      collect,
-      [],
-    )
-    .option('--allow-host <name>', 'answer to this host name too; may be repeated, * for all', collect, [])
+    .addOption(repeatable('--cors-origin <origin>', 'let pages of another site use the server, * for all'))
+    .addOption(repeatable('--allow-host <name>', 'answer to this host name too, * for all'))
     .option('--parallel <n>', 'so many sequences of full context fit in memory at once', '4')
     .option('--max-sequences <n>', 'replies computed at once', '16')
     .option('--max-waiting <n>', 'replies that may wait for each model; more are turned away (429)', '128')

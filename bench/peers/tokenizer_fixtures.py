@@ -5,6 +5,7 @@
   python tokenizer_fixtures.py answers              encodes the hostile texts with tiktoken, Hugging Face tokenizers, SentencePiece
   python tokenizer_fixtures.py llama3 MODEL_FILE    the same with Meta's tokenizer.model, which is not in the project
   python tokenizer_fixtures.py check MODEL_FILE F.. compares cria with tiktoken on whole files
+  python tokenizer_fixtures.py written MODEL        compares cria with Hugging Face tokenizers on the tokenizer.json that cria writes for MODEL
   python tokenizer_fixtures.py chat                 renders the chat templates with Transformers
 """
 
@@ -14,6 +15,7 @@ import hashlib
 import json
 import pathlib
 import subprocess
+import tempfile
 
 import sentencepiece
 import tiktoken
@@ -30,6 +32,7 @@ GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|
 
 NUM_TEXTS = 50_000
 NUM_OTHER_TEXTS = 10_000
+NUM_WRITTEN_TEXTS = 5_000
 BLOCK = 500
 TRAINING_SEED = 7
 
@@ -302,7 +305,6 @@ def template_options(options):
 
 
 def chats(_args):
-    import tempfile
 
     import transformers
 
@@ -336,9 +338,26 @@ def check_files(args):
         print("same" if given == expected else "DIFFERENT", path, flush=True)
 
 
+def check_written(args):
+    texts = [well_formed(text) for text in hostile_texts(NUM_WRITTEN_TEXTS)]
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["npx", "tsx", str(FIXTURES / "write-hf.ts"), folder, args.paths[0]], cwd=ROOT, check=True)
+        tokenizer = Tokenizer.from_file(str(pathlib.Path(folder, "tokenizer.json")))
+        lines = pathlib.Path(folder, "texts.jsonl")
+        lines.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+        for flags in ([], ["--special"]):
+            command = ["node", "bin/cria.mjs", "tokenizer", "encode", "--tokenizer", args.paths[0], "--jsonl", str(lines), *flags]
+            out = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout.decode()
+            given = [json.loads(line)["ids"] for line in out.splitlines()]
+            tokenizer.encode_special_tokens = not flags
+            expected = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+            same = sum(a == b for a, b in zip(given, expected, strict=True))
+            print(f"{same} of {len(texts)} texts the same", *flags, flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    steps = {"unicode": unicode_ranges, "hf": small_tokenizers, "answers": answers, "llama3": llama3_answers, "check": check_files, "chat": chats}
+    steps = {"unicode": unicode_ranges, "hf": small_tokenizers, "answers": answers, "llama3": llama3_answers, "check": check_files, "written": check_written, "chat": chats}
     parser.add_argument("what", choices=list(steps))
     parser.add_argument("paths", nargs="*")
     args = parser.parse_args()

@@ -57,6 +57,15 @@ describe('installed models', () => {
     await assert.rejects(catalog(join(folder, 'none.gguf')), { code: 'E_FORMAT', message: /none\.gguf/ });
   });
 
+  it('are not found any more once their files are gone, even if the server was started with them', async () => {
+    const path = join(folder, 'leaving.gguf');
+    await cp(`${FIXTURES}/toy.gguf`, path);
+    const models = await catalog(path);
+    assert.equal((await models.find('leaving'))!.path, path);
+    await rm(path);
+    assert.equal(await models.find('leaving'), null);
+  });
+
   it('are deleted only if they were downloaded', async () => {
     const models = await catalog(join(folder, 'toy.gguf'));
     const downloaded = (await models.find('org/toy'))!;

@@ -37,7 +37,10 @@ export async function installedModels(
   };
   return {
     list,
-    find: async (id) => fixed.get(id)?.entry ?? (await list()).find((entry) => entry.id === id) ?? null,
+    find: async (id) => {
+      const entry = fixed.get(id)?.entry ?? (await list()).find((one) => one.id === id);
+      return entry !== undefined && (await isThere(entry.path)) ? entry : null;
+    },
     details: rememberedDetails(),
     load: (entry, onProgress) => load(fixed.get(entry.id)?.name ?? entry.path, options, io, onProgress),
     pull: (id, onProgress) => pull(id, onProgress, io),
@@ -47,6 +50,14 @@ export async function installedModels(
         throw new RequestError(404, `"${id}" is not in the cache of the hub any more`);
     },
   };
+}
+
+/** False once the files of a model were deleted. */
+async function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** The models of the command line, by the id that requests name them with, each with the name it was given there. */

@@ -1,12 +1,15 @@
 /** `cria inspect` and `cria convert` on the toy model of test/fixtures/formats. */
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { runCommand } from '../../test/run-command.ts';
 import { openCheckpoint } from '../formats/open-checkpoint.ts';
 import { assertSameTensors, FIXTURES, openToyWeights, TOY_CONFIG } from '../formats/toy-test-support.ts';
+
+const POSIX = { skip: process.platform === 'win32' };
 
 let folder = '';
 before(async () => (folder = await mkdtemp(join(tmpdir(), 'cria-checkpoints-'))));
@@ -76,12 +79,35 @@ describe('cria inspect', () => {
     assert.ok(tensors.length > 0 && Object.keys(metadata).length > 0);
   });
 
-  it('names a file that is nothing of the kind', async () => {
+  it('says that a file is only a part of one, or a pointer to one', async () => {
+    const part = join(folder, 'part.gguf');
+    const bytes = await readFile(`${FIXTURES}/toy.gguf`);
+    for (const length of [bytes.length - 64, 3000, 100]) {
+      await writeFile(part, bytes.subarray(0, length));
+      const { status, err } = await runCommand(['inspect', part]);
+      assert.equal(status, 1);
+      assert.match(err, /part\.gguf: .*cut off or damaged/);
+    }
+    const clone = join(folder, 'clone');
+    await cp(`${FIXTURES}/toy-hf`, clone, { recursive: true });
+    const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 18384\n';
+    await writeFile(join(clone, 'model-00002-of-00004.safetensors'), pointer);
+    const { err } = await runCommand(['logits', '--model', clone, '--ids', '1', '--out', part]);
+    assert.match(err, /model-00002-of-00004\.safetensors: is a Git LFS pointer.*git lfs pull/);
+  });
+
+  it('names a file that is nothing of the kind', POSIX, async () => {
     const path = join(folder, 'notes.txt');
     await writeFile(path, 'llamas');
     const bare = await mkdtemp(join(folder, 'bare-'));
     await writeFile(join(bare, 'model.safetensors'), '');
+    const pipe = join(folder, 'pipe.gguf');
+    execFileSync('mkfifo', [pipe]); // opening it would wait for somebody who writes
+    const empty = join(folder, 'empty.gguf');
+    await writeFile(empty, '');
     for (const [name, message] of [
+      [pipe, /pipe\.gguf: is not a regular file/],
+      [empty, /empty\.gguf: is empty; fetch it again/],
       [path, /notes\.txt: is neither a GGUF/],
       [join(folder, 'absent'), /absent: does not exist/],
       [await mkdtemp(join(folder, 'empty-')), /holds no model/],

@@ -126,6 +126,7 @@ async function openAnyTensors(path: string, reason: CriaError): Promise<AnyTenso
   const stats = await stat(path).catch(() => null);
   if (stats === null) throw reason;
   if (stats.isDirectory()) return openAnyFolder(path, reason);
+  if (!stats.isFile() || stats.size === 0) throw reason;
   const start = await firstBytes(path, 8);
   if (start.toString('latin1', 0, 4) === 'GGUF') {
     const source = await openGguf(path);

@@ -71,7 +71,9 @@ interface Cursor {
 }
 
 function fail(cursor: Cursor, problem: string): never {
-  throw new FormatError(`${cursor.where}: at byte ${cursor.position}: ${problem}`);
+  throw new FormatError(
+    `${cursor.where}: at byte ${cursor.position}: ${problem}; the file is cut off or damaged, fetch it again`,
+  );
 }
 
 /** Moves over `length` bytes and returns where they began. */

@@ -94,7 +94,7 @@ describe('openGguf', () => {
     const tensor = (...args: Parameters<typeof entry>) => [header(1, 0), entry(...args)];
     const key = (...value: Buffer[]) => [header(0, 1), text('k'), ...value];
     const cases: [Buffer[], RegExp, number?][] = [
-      [[], /is no GGUF file/],
+      [[], /is empty; fetch it again/],
       [[Buffer.from('GGML'), Buffer.alloc(40)], /is no GGUF file/],
       [[header(0, 0, 1)], /version 1/],
       [[header(0, 0, 0x03000000)], /big-endian/],

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { FormatError } from '../util/errors.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { openGgufCheckpoint } from './gguf-checkpoint.ts';
+import { checkRegular } from './file-reader.ts';
 import { HF_INDEX_FILE, HF_SINGLE_FILE, openHfFolder } from './hf-folder.ts';
 import { isFirstGguf } from './hub-files.ts';
 import { META_PARAMS_FILE, openMetaFolder } from './meta-folder.ts';
@@ -28,9 +29,11 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
 }
 
 async function openFile(path: string): Promise<Checkpoint> {
+  await checkRegular(path);
   const handle = await open(path, 'r');
   const { buffer, bytesRead } = await handle.read(Buffer.alloc(4), 0, 4, 0).finally(() => handle.close());
   if (buffer.toString('latin1', 0, bytesRead) === 'GGUF') return openGgufCheckpoint(path);
+  if (bytesRead === 0) throw new FormatError(`${path}: is empty; fetch it again`);
   const isPart = /\.(safetensors|pth|json)$/.test(path);
   throw new FormatError(
     `${path}: is no GGUF file; ${isPart ? 'give the folder it lies in' : 'expected'} ${isPart ? `(${KINDS})` : KINDS}`,

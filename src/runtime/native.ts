@@ -2,10 +2,10 @@
  * The native backend: plans run by the C++ kernels of kernels/, on threads of their own. All executables of a backend share one arena;
  * runs take turns in it. Knows the addon and how memory crosses its border, nothing about models.
  */
-import { availableParallelism } from 'node:os';
 import { byteLength, type DType, isPanel, isQuantised, numValues, PANEL_ROWS, type Shape } from '../tensor/dtype.ts';
 import type { Node } from '../tensor/graph.ts';
 import { CapacityError, ConfigError, invariant, ShapeError } from '../util/errors.ts';
+import { availableProcessors } from './available-processors.ts';
 import { type Addon, type Handle, requireAddon } from './native-addon.ts';
 import {
   type Backend,
@@ -29,7 +29,7 @@ export function supportedIsas(): string[] {
 }
 
 export interface NativeOptions {
-  /** Threads that compute; CRIA_THREADS or the number of cores by default. */
+  /** Threads that compute; CRIA_THREADS or the processors there are for this process by default. */
   threads?: number;
   /** One of `supportedIsas()`; CRIA_ISA or the fastest by default. */
   isa?: string;
@@ -44,7 +44,7 @@ function chooseIsa(addon: Addon, wanted: string | undefined): string {
 }
 
 function chooseThreads(wanted: number | undefined): number {
-  const threads = wanted ?? Number(process.env['CRIA_THREADS'] ?? availableParallelism());
+  const threads = wanted ?? Number(process.env['CRIA_THREADS'] ?? availableProcessors());
   if (!Number.isInteger(threads) || threads < 1 || threads > 1024)
     throw new ConfigError(`threads must be a whole number from 1 to 1024, got ${threads}; set CRIA_THREADS`);
   return threads;

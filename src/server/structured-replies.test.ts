@@ -48,19 +48,19 @@ interface Asked {
 /** Steps of the engine, and who waits for how many. */
 class Steps {
   #count = 0;
-  readonly #waiting = new Set<{ readonly at: number; readonly then: () => void }>();
+  readonly #waiting = new Set<{ readonly at: number; readonly act: () => void }>();
 
   step(): void {
     this.#count++;
     for (const one of this.#waiting) {
       if (one.at > this.#count) continue;
       this.#waiting.delete(one);
-      one.then();
+      one.act();
     }
   }
 
-  after(number: number, then: () => void): void {
-    this.#waiting.add({ at: this.#count + number, then });
+  after(number: number, act: () => void): void {
+    this.#waiting.add({ at: this.#count + number, act });
   }
 }
 

@@ -1,8 +1,8 @@
 /**
  * What serving adds to the engine, on random weights, with the clients in a process of their own:
  *
- *   overhead  seconds a step of 1 and of 8 streams over HTTP, against the same replies taken from the engine directly, alternately; the
- *             clients run at the lowest priority, as they would on other machines
+ *   overhead  seconds a step of 1 and of 8 streams over HTTP, against the same replies taken from the engine directly, alternately: with
+ *             clients that read at the lowest priority on the same cores, and with clients that are stopped, as if they were elsewhere
  *   lateness  how late a 1 ms timer of the server is while 8 streams run
  *   prefix    time to the first token of a prompt of 512 tokens, seen before or not
  *   mixed     longest pause of 4 streams while prompts of 1,000 tokens arrive
@@ -60,6 +60,8 @@ interface Step {
 interface Stand {
   /** Steps since it was last emptied. */
   readonly steps: Step[];
+  /** Called after each step. */
+  onStep: () => void;
   readonly model: ServedModel;
   readonly listening: Listening;
   readonly client: LineProcess;
@@ -87,9 +89,12 @@ async function stand(weights: InferenceModel): Promise<Stand> {
   await touchCache(weights);
   const tokenizer = plainTokenizer(weights.config);
   const steps: Step[] = [];
+  const at = { steps, onStep: () => {} };
   const engine = new Engine(new ModelRunner(weights), tokenizer, {
-    onStep: ({ numSequences, numPromptTokens }) =>
-      steps.push({ atMs: performance.now(), numSequences, numPromptTokens }),
+    onStep: ({ numSequences, numPromptTokens }) => {
+      steps.push({ atMs: performance.now(), numSequences, numPromptTokens });
+      at.onStep();
+    },
   });
   const model: ServedModel = {
     engine,
@@ -114,8 +119,7 @@ async function stand(weights: InferenceModel): Promise<Stand> {
     'tsx',
     fileURLToPath(new URL('serving-client.ts', import.meta.url)),
   ]);
-  return {
-    steps,
+  return Object.assign(at, {
     model,
     listening,
     client,
@@ -124,7 +128,7 @@ async function stand(weights: InferenceModel): Promise<Stand> {
       await listening.close(0, () => {});
       await server.registry.close();
     },
-  };
+  });
 }
 
 let numPrompts = 0;
@@ -145,9 +149,14 @@ async function ask({ client, listening: { url } }: Stand, streams: readonly Clie
   return times;
 }
 
-/** Seconds a step while so many sequences decode and nothing else. */
-function secondsPerStep({ steps }: Stand, concurrency: number): number {
-  const alike = steps.filter((step) => step.numSequences === concurrency && step.numPromptTokens === 0);
+/** Steps in which so many sequences decode and nothing else happens. */
+function decodingSteps({ steps }: Stand, concurrency: number): Step[] {
+  return steps.filter((step) => step.numSequences === concurrency && step.numPromptTokens === 0);
+}
+
+/** Seconds a step of those. */
+function secondsPerStep(at: Stand, concurrency: number): number {
+  const alike = decodingSteps(at, concurrency);
   return (alike.at(-1)!.atMs - alike[0]!.atMs) / 1000 / (alike.length - 1);
 }
 
@@ -158,6 +167,21 @@ async function overHttp(at: Stand, prompts: readonly number[][]): Promise<number
     prompts.map((prompt) => ({ afterMs: 0, body: bodyOf(prompt, TIMED_TOKENS) })),
   );
   return secondsPerStep(at, prompts.length);
+}
+
+/** As `overHttp`, with clients that do nothing while all streams run: what is sent to them waits in the sockets. */
+async function overHttpUnread(at: Stand, prompts: readonly number[][]): Promise<number> {
+  at.onStep = () => {
+    const numDecoding = decodingSteps(at, prompts.length).length;
+    const isOver = numDecoding === TIMED_TOKENS - 1 || at.steps.at(-1)!.numSequences < prompts.length;
+    if (numDecoding === 1) at.client.suspend();
+    if (numDecoding > 0 && isOver) at.client.resume();
+  };
+  try {
+    return await overHttp(at, prompts);
+  } finally {
+    at.onStep = () => {};
+  }
 }
 
 async function direct(at: Stand, prompts: readonly number[][]): Promise<number> {
@@ -171,22 +195,27 @@ async function direct(at: Stand, prompts: readonly number[][]): Promise<number> 
 /** Alternately, so that both meet the same neighbours; compared by the median of the paired ratios and by the minima. */
 async function overhead(at: Stand, concurrency: number, rounds: number): Promise<object> {
   const prompts = () => Array.from({ length: concurrency }, () => freshPrompt(SHORT_PROMPT, at.model));
-  const seconds: { http: number; engine: number }[] = [];
+  const seconds: { http: number; unread: number; engine: number }[] = [];
   for (let round = -1; round < rounds; round++) {
-    const pair = { engine: await direct(at, prompts()), http: await overHttp(at, prompts()) };
-    if (round >= 0) seconds.push(pair);
+    const http = await overHttp(at, prompts());
+    const engine = await direct(at, prompts());
+    const times = { http, engine, unread: await overHttpUnread(at, prompts()) };
+    if (round >= 0) seconds.push(times);
   }
   const delay = monitorEventLoopDelay({ resolution: 1 }); // by itself, as its timer takes time from the steps
   delay.enable();
   await overHttp(at, prompts());
   delay.disable();
-  const [http, engine] = [Math.min(...seconds.map((one) => one.http)), Math.min(...seconds.map((one) => one.engine))];
+  const least = (kind: 'http' | 'unread' | 'engine') => Math.min(...seconds.map((one) => one[kind]));
+  const [http, unread, engine] = [least('http'), least('unread'), least('engine')];
   return {
     streams: concurrency,
     httpTokensPerSecond: concurrency / http,
     engineTokensPerSecond: concurrency / engine,
     overheadOfMinima: http / engine - 1,
     overheadMedianOfPairs: median(seconds.map((one) => one.http / one.engine)) - 1,
+    unreadOverheadOfMinima: unread / engine - 1,
+    unreadOverheadMedianOfPairs: median(seconds.map((one) => one.unread / one.engine)) - 1,
     lateMs: { p50: late(delay.percentile(50)), p99: late(delay.percentile(99)), max: late(delay.max) },
   };
 }

@@ -73,6 +73,20 @@ describe('openMetaFolder', () => {
     await toy.close();
   });
 
+  it("joins one, two and eight shards that fairscale split for Llama 3's and Llama 2's code", async () => {
+    const whole = await openSafetensors(`${FIXTURES}/meta-shards/weights.safetensors`);
+    for (const family of ['llama3', 'llama2']) {
+      for (const size of [1, 2, 8]) {
+        const checkpoint = await openMetaFolder(`${FIXTURES}/meta-shards/${family}-mp${size}`);
+        const { dim, numKvHeads, ffnDim: hidden, vocabSize } = checkpoint.config;
+        assert.deepEqual([dim, numKvHeads, hidden, vocabSize], [16, 8, 48, 24]);
+        await assertSameTensors(checkpoint.weights, whole);
+        await checkpoint.close();
+      }
+    }
+    await whole.close();
+  });
+
   it('joins two, four and eight shards, embeddings split by vocabulary (Llama 3) or by dimension (Llama 2)', async () => {
     const toy = await openToyWeights();
     for (const size of [2, 4, 8]) {

@@ -101,6 +101,7 @@ async function stand(weights: InferenceModel): Promise<Stand> {
     model: weights,
     tokenizer,
     chatFormat: null,
+    filesPath: null,
     stopIds: [],
     maxNumSequences: 16,
     sizeBytes: stateBytes(weights),

@@ -176,6 +176,7 @@ async function load(
       model,
       tokenizer,
       chatFormat,
+      filesPath: opened.checkpoint.path,
       stopIds: stopIdsOf(opened, tokenizer),
       maxNumSequences: limits.maxNumSequences,
       sizeBytes: stateBytes(model),

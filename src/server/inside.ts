@@ -9,8 +9,10 @@ import { nextTokens } from '../infer/next-token-probe.ts';
 import { mergeSteps } from '../tokenizer/merge-steps.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { RequestError } from '../util/errors.ts';
+import { shownText, shownToken, tokensSchema } from './inside-tokens.ts';
 import { acquireModel, type Call, get, post, type Route } from './route.ts';
 import type { ServedModel } from './served-model.ts';
+import { answerTextTask } from './text-thread.ts';
 
 /** What there is to look into. */
 export type InsideModel = Pick<ServedModel, 'tokenizer' | 'chatFormat' | 'model'>;
@@ -19,24 +21,12 @@ export type InsideModel = Pick<ServedModel, 'tokenizer' | 'chatFormat' | 'model'
 const MAX_PATTERN_TOKENS = 256;
 /** Longest word whose merges are shown; their number grows with its length, and each step lists what is left. */
 const MAX_MERGE_CHARS = 400;
-const MAX_TEXT_CHARS = 200_000;
 
-const text = z.string().max(MAX_TEXT_CHARS);
 const named = { model: z.string() };
 
-const messageSchema = z.object({ role: z.enum(['system', 'user', 'assistant']), content: text });
-
-const tokensRequest = z.union([
-  z.strictObject({ ...named, text, special: z.boolean().default(false), bos: z.boolean().default(false) }),
-  z.strictObject({
-    ...named,
-    messages: z.array(messageSchema).min(1).max(1000),
-    generation_prompt: z.boolean().default(true),
-  }),
-]);
 const mergesRequest = z.strictObject({ ...named, text: z.string().max(MAX_MERGE_CHARS) });
-const nextRequest = z.strictObject({ ...named, text, count: z.number().int().min(1).max(100).default(20) });
-const attentionRequest = z.strictObject({ ...named, text, layer: z.number().int(), head: z.number().int() });
+const nextRequest = z.strictObject({ ...named, text: shownText, count: z.number().int().min(1).max(100).default(20) });
+const attentionRequest = z.strictObject({ ...named, text: shownText, layer: z.number().int(), head: z.number().int() });
 
 /** All rows. */
 export const INSIDE_ROUTES: readonly Route[] = [
@@ -44,8 +34,18 @@ export const INSIDE_ROUTES: readonly Route[] = [
     const name = new URL(call.request.url).searchParams.get('model') ?? undefined;
     return look(call, name, describe);
   }),
-  post('/inside/tokens', 'Tokens of a text or conversation, with their bytes and places', tokensRequest, (call, body) =>
-    look(call, body.model, (model) => tokensOf(body, model)),
+  post(
+    '/inside/tokens',
+    'Tokens of a text or conversation, with their bytes and places',
+    tokensSchema,
+    async (call, body) => {
+      const lease = await acquireModel(call, body.model);
+      try {
+        return await answerTextTask(lease.model, { kind: 'inside-tokens', body }, call.scope.signal);
+      } finally {
+        lease.release();
+      }
+    },
   ),
   post('/inside/merges', 'How a word is merged', mergesRequest, (call, body) =>
     look(call, body.model, ({ tokenizer }) => mergesOf(body.text, tokenizer)),
@@ -84,27 +84,6 @@ function describe({ tokenizer, chatFormat, model }: InsideModel): object {
     special_tokens: [...tokenizer.specialTokens].map(([content, id]) => ({ id, text: content })),
     adds_bos: tokenizer.roles.addsBos,
   };
-}
-
-/** A token as the page shows it. */
-function shownToken(tokenizer: Tokenizer, id: number, more: object = {}): object {
-  return Object.assign({ id, bytes: [...tokenizer.tokenBytes(id)], special: tokenizer.isSpecial(id) }, more);
-}
-
-function tokensOf(request: z.infer<typeof tokensRequest>, { tokenizer, chatFormat }: InsideModel): object {
-  if ('text' in request) {
-    const { ids, starts, ends } = tokenizer.encodeWithOffsets(request.text, {
-      allowSpecial: request.special,
-      bos: request.bos && tokenizer.bosId !== null,
-    });
-    return { tokens: ids.map((id, i) => shownToken(tokenizer, id, { start: starts[i]!, end: ends[i]! })) };
-  }
-  if (chatFormat === null) {
-    throw new RequestError(400, 'this model has no chat template; look at plain text instead');
-  }
-  const options = { addGenerationPrompt: request.generation_prompt };
-  const ids = chatFormat.encode(request.messages, options);
-  return { tokens: ids.map((id) => shownToken(tokenizer, id)), rendered: chatFormat.render(request.messages, options) };
 }
 
 function mergesOf(word: string, tokenizer: Tokenizer): object {

@@ -1,7 +1,6 @@
 /**
  * The routes of Ollama's API.
  */
-import { contextLengthExceeded } from './api-error.ts';
 import type { Lease } from './model-registry.ts';
 import { deleteModel, installedModels, loadedModels, pullModel, showModel } from './ollama-models.ts';
 import { chatChunks, generateChunks, joined, nanoseconds } from './ollama-replies.ts';
@@ -16,9 +15,9 @@ import {
 } from './ollama-schema.ts';
 import { embedAll } from './openai-embedding.ts';
 import { refuseOverlong, textsIn } from './prompt-length.ts';
-import { textPrompt } from './prompt.ts';
 import { type Call, fittingLease, get, post, type Route } from './route.ts';
 import { ndjsonResponse } from './streamed-response.ts';
+import { promptIdsOf } from './text-thread.ts';
 import type { z } from 'zod';
 
 /** All rows, in the order of the document. */
@@ -98,12 +97,12 @@ async function embedded({ scope }: Call, lease: Lease, body: z.output<typeof emb
   const { contextLength } = model.model;
   const texts = typeof body.input === 'string' ? [body.input] : body.input;
   if (!body.truncate) await refuseOverlong(model, texts.map(textsIn), 'input');
-  const prompts = texts.map((text) => {
-    const ids = textPrompt(model.tokenizer, text, 'input');
-    if (ids.length > contextLength && !body.truncate)
-      throw contextLengthExceeded(ids.length, null, contextLength, 'input');
-    return ids.slice(0, contextLength);
-  });
+  const prompts = await promptIdsOf(
+    model,
+    texts.map((text) => ({ text, param: 'input' })),
+    scope.signal,
+    body.truncate ? contextLength : null,
+  );
   const vectors = await embedAll(lease, prompts, scope.signal, 'input');
   return {
     model: lease.entry.id,

@@ -11,7 +11,7 @@ import type { Lease } from './model-registry.ts';
 import type { CompletionRequest } from './openai-completion-schema.ts';
 import { completionLogprobs } from './openai-logprobs.ts';
 import { promptLogprobs, usageOf } from './openai-usage.ts';
-import { promptList } from './prompt.ts';
+import { promptList } from './prompt-list.ts';
 import { fieldConstraint } from './reply-constraint.ts';
 import { type ReplyItem, replyPieces, type WholeReply, wholeReply } from './reply-pieces.ts';
 import { startReplies } from './replies.ts';
@@ -21,17 +21,17 @@ import type { RequestScope, ServerContext } from './server-context.ts';
 const DEFAULT_MAX_TOKENS = 16; // OpenAI's
 
 /** Starts the replies a completion request asks for; takes over the lease. */
-export function startCompletion(
+export async function startCompletion(
   context: ServerContext,
   scope: RequestScope,
   lease: Lease,
   request: CompletionRequest,
-): CompletionReplies {
+): Promise<CompletionReplies> {
   const { model, entry } = lease;
   try {
     const { n = 1, best_of: bestOf = n } = request;
     checkCounts(request, n, bestOf);
-    const prompts = promptList(model.tokenizer, request.prompt, 'prompt');
+    const prompts = await promptList(model, request.prompt, 'prompt', scope.signal);
     const plans = prompts.map((promptIds) => ({ promptIds, numReplies: bestOf, param: 'prompt' }));
     const wantsLogprobs = request.logprobs !== undefined;
     const options = samplingRequest(request, request.max_tokens ?? DEFAULT_MAX_TOKENS, model);

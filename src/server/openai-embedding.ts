@@ -4,11 +4,11 @@
 import { contextLengthExceeded } from './api-error.ts';
 import type { Lease } from './model-registry.ts';
 import type { EmbeddingRequest } from './openai-completion-schema.ts';
-import { promptList } from './prompt.ts';
+import { promptList } from './prompt-list.ts';
 
 /** The list object with one embedding a text. */
 export async function embeddingList(lease: Lease, request: EmbeddingRequest, signal: AbortSignal): Promise<object> {
-  const prompts = promptList(lease.model.tokenizer, request.input, 'input');
+  const prompts = await promptList(lease.model, request.input, 'input', signal);
   const vectors = await embedAll(lease, prompts, signal, 'input');
   const isBase64 = request.encoding_format === 'base64';
   const promptTokens = prompts.reduce((sum, { length }) => sum + length, 0);

@@ -18,7 +18,7 @@ export const OPENAI_ROUTES: readonly Route[] = [
   }),
   post('/v1/completions', 'Continue a text', completionSchema, async (call, body) => {
     const lease = await fittingLease(await acquireModel(call, body.model), eachOf(body.prompt), 'prompt');
-    return completion(call, startCompletion(call.context, call.scope, lease, body), body.stream ?? false);
+    return completion(call, await startCompletion(call.context, call.scope, lease, body), body.stream ?? false);
   }),
   post('/v1/embeddings', 'Turn texts into vectors', embeddingSchema, async (call, body) => {
     const lease = await fittingLease(await acquireModel(call, body.model), eachOf(body.input), 'input');

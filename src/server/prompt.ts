@@ -1,10 +1,9 @@
 /**
- * Prompts from texts, tokens and conversations.
+ * Prompts from texts and conversations.
  */
 import type { ChatMessage, ChatOptions, ToolDefinition } from '../tokenizer/chat-message.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { ApiError, invalidField } from './api-error.ts';
-import { checkTokenIds } from './sampling-request.ts';
 import type { ServedModel } from './served-model.ts';
 import { toolsInWords } from './tools-in-words.ts';
 
@@ -44,24 +43,4 @@ export function textPrompt(tokenizer: Tokenizer, text: string, param = 'prompt')
   if (ids.length > 0) return ids;
   if (tokenizer.bosId !== null) return [tokenizer.bosId];
   throw new ApiError(400, `${param}: is empty; give at least one character`, { param });
-}
-
-/** Token lists of a text, a token list, or several of either. */
-export function promptList(
-  tokenizer: Tokenizer,
-  prompt: string | readonly number[] | readonly string[] | readonly (readonly number[])[],
-  param: string,
-): (readonly number[])[] {
-  if (typeof prompt === 'string') return [textPrompt(tokenizer, prompt, param)];
-  if (typeof prompt[0] === 'number') return [checkedIds(tokenizer, prompt as readonly number[], param)];
-  return (prompt as readonly (string | readonly number[])[]).map((one, i) =>
-    typeof one === 'string'
-      ? textPrompt(tokenizer, one, `${param}[${i}]`)
-      : checkedIds(tokenizer, one, `${param}[${i}]`),
-  );
-}
-
-function checkedIds(tokenizer: Tokenizer, ids: readonly number[], param: string): readonly number[] {
-  checkTokenIds(ids, param, tokenizer);
-  return ids;
 }

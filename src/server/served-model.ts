@@ -13,6 +13,8 @@ export interface ServedModel {
   readonly tokenizer: Tokenizer;
   /** Null for a model that was not trained on conversations: it continues text. */
   readonly chatFormat: ChatFormat | null;
+  /** Where another thread can open its tokenizer and chat format; null: nowhere, so texts are read on this one. */
+  readonly filesPath: string | null;
   readonly stopIds: readonly number[];
   /** Sequences that run at once; more wait. */
   readonly maxNumSequences: number;

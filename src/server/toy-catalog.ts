@@ -33,6 +33,8 @@ export interface ToyOptions {
   /** Awaited before a model is there. */
   readonly whileLoading?: () => Promise<void>;
   readonly backend?: string;
+  /** A folder with the same tokenizer, for threads. */
+  readonly filesPath?: string | null;
 }
 
 /** The catalog; `removed` and `loads` tell what happened. */
@@ -94,7 +96,7 @@ const CONTEXT = 256;
 
 /** The model alone. */
 function toyServedModel(
-  { model: sizes, engine: limits = {}, isBase, backend }: ToyOptions = {},
+  { model: sizes, engine: limits = {}, isBase, backend, filesPath = null }: ToyOptions = {},
   onDispose: () => void = () => {},
 ): ServedModel {
   const tokenizer = toyTokenizer();
@@ -114,6 +116,7 @@ function toyServedModel(
     model,
     tokenizer,
     chatFormat: isBase ? null : llama3ChatFormat(tokenizer, 'llama3.1'),
+    filesPath,
     stopIds: tokenizer.stopIds,
     maxNumSequences: limits.maxNumSequences ?? 16,
     sizeBytes: stateBytes(model),

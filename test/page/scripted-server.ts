@@ -124,6 +124,7 @@ function served(tokenizer: Tokenizer, isChat: boolean): ServedModel {
     model,
     tokenizer,
     chatFormat: isChat ? llama3ChatFormat(tokenizer, 'llama3') : null,
+    filesPath: null,
     stopIds: tokenizer.stopIds,
     maxNumSequences: 4,
     sizeBytes: stateBytes(model),

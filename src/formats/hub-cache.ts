@@ -2,9 +2,10 @@
  * The cache folder that Hugging Face's tools share: blobs named by their hash, snapshots of links to them, refs.
  * Source: huggingface_hub docs, guides/manage-cache.
  */
-import { copyFile, lstat, mkdir, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { writeFileAtomic } from '../util/atomic-file.ts';
+import { holdsWholeModel } from './hub-files.ts';
 import type { HubModelId } from './hub-id.ts';
 
 const COMMIT = /^[0-9a-f]{40}$/;
@@ -60,11 +61,21 @@ export async function exists(path: string): Promise<boolean> {
   );
 }
 
+/** The files of a snapshot whose content is there, sorted, with `/` on every platform. */
+export async function snapshotFiles(cacheFolder: string, repo: string, commit: string): Promise<string[]> {
+  const folder = snapshotFolder(cacheFolder, repo, commit);
+  const names = await readdir(folder, { recursive: true }).catch(() => []);
+  const found: string[] = [];
+  for (const name of names.toSorted()) if (await exists(join(folder, name))) found.push(name.replaceAll('\\', '/'));
+  return found;
+}
+
 export interface CachedModel {
   readonly repo: string;
   readonly path: string;
   readonly sizeBytes: number;
   readonly revisions: readonly string[];
+  /** Whether weights are there, all parts of them, and no download is under way or broke off. */
   readonly isComplete: boolean;
 }
 
@@ -77,12 +88,28 @@ export async function listCachedModels(cacheFolder: string): Promise<CachedModel
     const path = join(cacheFolder, name);
     const blobs = await readdir(join(path, 'blobs')).catch(() => []);
     let sizeBytes = 0;
-    for (const blob of blobs) sizeBytes += (await lstat(join(path, 'blobs', blob))).size;
+    // Python's tools may keep blobs in a store that repositories share, with links to them here.
+    for (const blob of blobs) sizeBytes += (await stat(join(path, 'blobs', blob)).catch(() => ({ size: 0 }))).size;
     const revisions = await readdir(join(path, 'snapshots')).catch(() => []);
-    const isComplete = revisions.length > 0 && !blobs.some((blob) => blob.endsWith('.incomplete'));
-    models.push({ repo: name.slice('models--'.length).replaceAll('--', '/'), path, sizeBytes, revisions, isComplete });
+    const repo = name.slice('models--'.length).replaceAll('--', '/');
+    const isComplete = !hasUnfinished(blobs) && (await isWhole(cacheFolder, repo, revisions));
+    models.push({ repo, path, sizeBytes, revisions, isComplete });
   }
   return models;
+}
+
+/** HASH.incomplete is ours and older Python tools', HASH.RANDOM.incomplete newer ones'; beside the whole blob it means nothing. */
+function hasUnfinished(blobs: readonly string[]): boolean {
+  return blobs.some((blob) => blob.endsWith('.incomplete') && !blobs.includes(blob.slice(0, blob.indexOf('.'))));
+}
+
+/** What the name of a model stands for must be whole: `main` where it is known, else any revision. */
+async function isWhole(cacheFolder: string, repo: string, revisions: readonly string[]): Promise<boolean> {
+  const main = await cachedCommit(cacheFolder, { repo, revision: 'main', file: null });
+  for (const commit of main === null ? revisions : [main]) {
+    if (holdsWholeModel(await snapshotFiles(cacheFolder, repo, commit))) return true;
+  }
+  return false;
 }
 
 /** Removes a model with all its revisions; false if it is not in the cache. */

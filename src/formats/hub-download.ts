@@ -36,7 +36,7 @@ export async function downloadBlob(download: HubDownload): Promise<string> {
     return path;
   }
   await mkdir(dirname(path), { recursive: true });
-  const partial = `${path}.incomplete`; // the name Python's tools use, which continue it too
+  const partial = `${path}.incomplete`; // the name older Python tools use too, which continue it
   await fetchToEnd(download, partial);
   await verify(download, partial);
   await rename(partial, path).catch(async (error: NodeJS.ErrnoException) => {

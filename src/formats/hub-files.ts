@@ -42,6 +42,20 @@ export function holdsWeights(path: string): boolean {
   return WEIGHT_PATTERNS.some((pattern) => pattern.test(path)) && !path.endsWith('.json');
 }
 
+/** Whether the files of a folder hold weights, and of weights in numbered parts every part. */
+export function holdsWholeModel(paths: readonly string[]): boolean {
+  const weights = paths.filter((path) => holdsWeights(path) || path.endsWith('.gguf'));
+  const missing = new Map<string, number>();
+  for (const path of weights) {
+    const part = /^(.*)-\d{5}-of-(\d{5})(\.\w+)$/.exec(path);
+    if (part === null) continue;
+    const [, stem = '', total = '', ending = ''] = part;
+    const key = `${stem}-of-${total}${ending}`;
+    missing.set(key, (missing.get(key) ?? Number(total)) - 1);
+  }
+  return weights.length > 0 && [...missing.values()].every((count) => count <= 0);
+}
+
 /** The files to download for `id`; throws a UsageError if there is no such file, no model, or a choice to make. */
 export function filesOfModel(id: HubModelId, files: readonly HubFile[]): HubFile[] {
   if (id.file !== null) return filesNamed(id, id.file, files);

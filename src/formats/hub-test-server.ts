@@ -35,6 +35,8 @@ export const FAKE_COMMIT = '0123456789abcdef0123456789abcdef01234567';
 export const FAKE_REPO = 'org/model';
 export const FAKE_TOKEN = 'any-token';
 
+const RESOLVED_PATH = new RegExp(`^/${FAKE_REPO}/resolve/(?:main|${FAKE_COMMIT})/(.+)$`);
+
 export function gitHash(bytes: Buffer): string {
   return createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex');
 }
@@ -76,15 +78,24 @@ function answer(hub: FakeHub, request: IncomingMessage, response: ServerResponse
   const path = decodeURIComponent(url.pathname);
   const apiBase = `/api/models/${FAKE_REPO}`;
   if (path === `${apiBase}/revision/main` || path === `${apiBase}/revision/${FAKE_COMMIT}`) {
-    return json(response, { _id: 'x', id: FAKE_REPO, sha: FAKE_COMMIT, private: false, gated: false, lastModified: 0 });
+    return json(response, {
+      _id: 'x',
+      id: FAKE_REPO,
+      sha: FAKE_COMMIT,
+      private: false,
+      gated: false,
+      lastModified: '2026-01-01T00:00:00.000Z',
+    });
   }
   if (path.startsWith(`${apiBase}/revision/`)) return refuse(response, 404, 'RevisionNotFound');
   if (path === `${apiBase}/tree/${FAKE_COMMIT}`) return json(response, treeOf(hub));
-  if (path.startsWith(`/${FAKE_REPO}/resolve/${FAKE_COMMIT}/`)) {
+  const resolved = RESOLVED_PATH.exec(path);
+  if (resolved !== null) {
     if (hub.gate === 'needs-token' && token !== FAKE_TOKEN) {
       return refuse(response, token === null ? 401 : 403, 'GatedRepo');
     }
-    return sendResolved(hub, path.slice(`/${FAKE_REPO}/resolve/${FAKE_COMMIT}/`.length), range, response);
+    response.setHeader('X-Repo-Commit', FAKE_COMMIT); // Python's tools name snapshots by it
+    return sendResolved(hub, resolved[1]!, range, response);
   }
   if (path.startsWith('/storage/')) return sendContent(hub, path.slice('/storage/'.length), range, response);
   refuse(response, 404, 'RepoNotFound');
@@ -116,7 +127,8 @@ function sendResolved(hub: FakeHub, path: string, range: string | null, response
   const hash = file.claimedHash ?? sha256(file.content);
   // Another origin, as the hub's storage is; the token must not get there.
   const storage = hub.endpoint.replace('127.0.0.1', 'localhost');
-  response.writeHead(302, { Location: `${storage}/storage/${path}`, 'X-Linked-ETag': `"${hash}"` }).end();
+  const linked = { 'X-Linked-ETag': `"${hash}"`, 'X-Linked-Size': file.content.length };
+  response.writeHead(302, { Location: `${storage}/storage/${path}`, ...linked }).end();
 }
 
 function sendContent(hub: FakeHub, path: string, range: string | null, response: ServerResponse): void {

@@ -1,5 +1,17 @@
 import { strict as assert } from 'node:assert';
-import { cp, lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import {
+  cp,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
@@ -34,6 +46,8 @@ afterEach(() => hub.close());
 
 const pull = (id = ID, other: Partial<HubSettings> = {}) =>
   pullModel(id, { settings: { ...settings, ...other }, retryDelayMs: 0 });
+
+const isComplete = async () => (await listCachedModels(settings.cacheFolder))[0]!.isComplete;
 
 function listed(paths: readonly string[]): HubFile[] {
   return paths.map((path) => ({ path, sizeBytes: 1, hash: 'a'.repeat(40) }));
@@ -206,6 +220,35 @@ describe('pullModel', () => {
   });
 });
 
+describe('listCachedModels', () => {
+  it('calls a model complete when all its weights are there, whatever broken downloads left', async () => {
+    await pull({ ...ID, file: 'config.json' });
+    assert.equal(await isComplete(), false, 'a configuration alone');
+    await pull({ ...ID, file: 'model-00001-of-00004.safetensors' });
+    assert.equal(await isComplete(), false, 'one shard of four');
+    await pull();
+    assert.equal(await isComplete(), true);
+    const blobs = join(settings.cacheFolder, 'models--org--model/blobs');
+    const hash = sha256(hub.files.get('model-00001-of-00004.safetensors')!.content);
+    for (const end of ['incomplete', '1a2b3c4d.incomplete']) await writeFile(join(blobs, `${hash}.${end}`), 'part');
+    assert.equal(await isComplete(), true, 'left by a download that another one overtook');
+    await writeFile(join(blobs, `${'a'.repeat(64)}.1a2b3c4d.incomplete`), 'part');
+    assert.equal(await isComplete(), false, 'a download under way');
+  });
+
+  it('counts blobs that are links to a store which repositories share', async () => {
+    await pull();
+    const [listedBefore] = await listCachedModels(settings.cacheFolder);
+    const hash = sha256(hub.files.get('model-00001-of-00004.safetensors')!.content);
+    const blob = join(settings.cacheFolder, 'models--org--model/blobs', hash);
+    await rename(blob, join(settings.cacheFolder, 'shared'));
+    await symlink(join(settings.cacheFolder, 'shared'), blob);
+    assert.deepEqual(await listCachedModels(settings.cacheFolder), [listedBefore]);
+    await rm(join(settings.cacheFolder, 'shared'));
+    assert.equal(await isComplete(), false, 'a link to nothing');
+  });
+});
+
 describe('filesOfModel', () => {
   it('takes one format of weights: safetensors, else Meta, else the only GGUF', () => {
     const llama = [
@@ -282,6 +325,20 @@ describe('hubSettings', () => {
       cacheFolder: '/c',
       isOffline: true,
     });
+    const older = {
+      HOME: '/h',
+      HF_HOME: '~/x',
+      HUGGINGFACE_HUB_CACHE: '${BIG}/$NONE',
+      BIG: '/b',
+      TRANSFORMERS_OFFLINE: 'on',
+    };
+    assert.deepEqual(await hubSettings({ ...older, HUGGING_FACE_HUB_TOKEN: 'old' }), {
+      endpoint: 'https://huggingface.co',
+      token: 'old',
+      cacheFolder: '/b/$NONE',
+      isOffline: true,
+    });
+    assert.equal((await hubSettings({ HOME: '/h', HF_HOME: '~/x' })).cacheFolder, '/h/x/hub');
     await assert.rejects(hubSettings({ HF_ENDPOINT: 'mirror' }), { code: 'E_USAGE' });
   });
 });

@@ -2,10 +2,18 @@
  * Downloads models from the Hugging Face hub into the cache that Python's tools share, and finds them there again.
  */
 import { listFiles, modelInfo } from '@huggingface/hub';
-import { mkdir, readdir, statfs } from 'node:fs/promises';
+import { mkdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CapacityError, FormatError, RequestError } from '../util/errors.ts';
-import { blobPath, cachedCommit, exists, linkBlob, rememberCommit, snapshotFolder } from './hub-cache.ts';
+import {
+  blobPath,
+  cachedCommit,
+  exists,
+  linkBlob,
+  rememberCommit,
+  snapshotFiles,
+  snapshotFolder,
+} from './hub-cache.ts';
 import { downloadBlob } from './hub-download.ts';
 import { hubFetch } from './hub-fetch.ts';
 import { filesOfModel, holdsWeights, isFirstGguf, type HubFile } from './hub-files.ts';
@@ -63,9 +71,7 @@ export async function cachedModel(id: HubModelId, settings: HubSettings): Promis
   const commit = await cachedCommit(settings.cacheFolder, id);
   if (commit === null) return null;
   const folder = snapshotFolder(settings.cacheFolder, id.repo, commit);
-  const files = (await readdir(folder, { recursive: true }).catch(() => [])).toSorted();
-  const there: string[] = [];
-  for (const file of files) if (await exists(join(folder, file))) there.push(file.replaceAll('\\', '/'));
+  const there = await snapshotFiles(settings.cacheFolder, id.repo, commit);
   if (id.file !== null && !there.includes(id.file)) return null;
   const isModel = id.file !== null || there.some((file) => holdsWeights(file) || isFirstGguf(file));
   return isModel ? { path: modelPath(folder, id.file === null ? there : [id.file]), commit, files: there } : null;

@@ -62,6 +62,21 @@ describe('cria tokenizer', () => {
     );
   });
 
+  it('answers the lines before a bad one, then names it', async () => {
+    const file = join(folder, 'half.jsonl');
+    for (const [end, message] of [
+      ['{"text":', /half\.jsonl: line 3 is not JSON/],
+      ['{"ids":[1]}', /half\.jsonl: line 3 has no "text"/],
+    ] as const) {
+      writeFileSync(file, `{"text":"a"}\n{"text":"the"}\n${end}\n{"text":"after"}\n`);
+      const { status, out, err } = await runCommand(['tokenizer', 'encode', '--tokenizer', trained, '--jsonl', file]);
+      assert.equal(status, 1);
+      assert.match(err, message);
+      assert.equal(out.trimEnd().split('\n').length, 2);
+      assert.deepEqual(JSON.parse(out.split('\n')[0]!), await json('encode', '--tokenizer', trained, 'a'));
+    }
+  });
+
   it('shows the tokens of a text with their bytes', async () => {
     const { tokens } = (await json('inspect', '--tokenizer', trained, 'the x')) as { tokens: { bytes: string }[] };
     assert.equal(Buffer.from(tokens.map(({ bytes }) => bytes).join(''), 'hex').toString(), 'the x');

@@ -4,6 +4,7 @@
 import { existsSync } from 'node:fs';
 import { text as readAll } from 'node:stream/consumers';
 import { Command } from 'commander';
+import type { TokenizerPool } from '../formats/tokenizer-pool.ts';
 import type { EncodeOptions, Tokenizer } from '../tokenizer/tokenizer.ts';
 import { FormatError, UsageError } from '../util/errors.ts';
 import { type CommandIo, logLine, printJson, printLine } from './io.ts';
@@ -83,21 +84,53 @@ async function encodeLines(name: string, file: string, options: EncodeOptions, i
   const { openTokenizerPool } = await import('../formats/tokenizer-pool.ts');
   const pool = await openTokenizerPool(await tokenizerPath(name, io));
   const most = file === '-' ? 0 : BATCH_CHARACTERS;
-  let [texts, numCharacters]: [string[], number] = [[], 0];
+  let [waiting, numCharacters]: [TextLine[], number] = [[], 0];
   const answer = async () => {
-    for (const ids of await pool.encode(texts, options)) await writeJsonLine({ ids: Array.from(ids) }, io);
-    [texts, numCharacters] = [[], 0];
+    const lines = waiting;
+    [waiting, numCharacters] = [[], 0];
+    await answerLines(lines, pool, options, io);
   };
   try {
     for await (const { value, where } of readJsonLines(file, io)) {
       const text = textOf(value, where);
-      texts.push(text);
+      waiting.push({ text, where });
       numCharacters += text.length;
       if (numCharacters >= most) await answer();
     }
-    await answer();
   } finally {
-    await pool.close();
+    await answer().finally(() => pool.close()); // lines before a bad one have their answers before its error
+  }
+}
+
+interface TextLine {
+  readonly text: string;
+  readonly where: string;
+}
+
+/** One line of ids each; a text that the tokenizer refuses ends it with a FormatError that names its line. */
+async function answerLines(
+  lines: readonly TextLine[],
+  pool: TokenizerPool,
+  options: EncodeOptions,
+  io: CommandIo,
+): Promise<void> {
+  const texts = lines.map(({ text }) => text);
+  const together = await pool.encode(texts, options).catch((error: unknown) => {
+    if (error instanceof FormatError) return null; // one by one, to find which
+    throw error;
+  });
+  for (const [i, line] of lines.entries()) {
+    const ids = together?.[i] ?? encodeLine(line, pool.tokenizer, options);
+    await writeJsonLine({ ids: Array.from(ids) }, io);
+  }
+}
+
+function encodeLine({ text, where }: TextLine, tokenizer: Tokenizer, options: EncodeOptions): Uint32Array {
+  try {
+    return tokenizer.encodeToUint32(text, options);
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    throw new FormatError(`${where} is refused: ${cause.message}`, { cause });
   }
 }
 

@@ -32,15 +32,16 @@ export interface WatchedPage {
 export async function openPage(
   browser: Browser,
   url: string,
-  options: { width?: number; height?: number; colorScheme?: 'light' | 'dark' } = {},
+  options: { width?: number; height?: number; colorScheme?: 'light' | 'dark'; neverDraws?: boolean } = {},
 ): Promise<WatchedPage> {
-  const { width = 1280, height = 800, colorScheme = 'light' } = options;
+  const { width = 1280, height = 800, colorScheme = 'light', neverDraws = false } = options;
   const context = await browser.newContext({
     viewport: { width, height },
     colorScheme,
     reducedMotion: 'reduce',
     acceptDownloads: true,
   });
+  if (neverDraws) await context.addInitScript('window.requestAnimationFrame = () => 0');
   const page = await context.newPage();
   const complaints: string[] = [];
   const strangers: string[] = [];
@@ -54,12 +55,18 @@ export async function openPage(
   return { page, complaints, strangers };
 }
 
+const LONGEST_WAIT_MS = 60_000;
+
 /**
- * Waits until an expression is true in the page; a test that waits too long fails by its own time limit.
+ * Waits until an expression is true in the page.
  *
  * It is asked from here over and over: Playwright's waitForFunction evaluates inside the page when the first look
  * fails, and the page's content security policy forbids that.
  */
 export async function untilTrue(page: Page, expression: string): Promise<void> {
-  while (!(await page.evaluate(expression))) await setTimeout(20);
+  const start = performance.now();
+  while (!(await page.evaluate(expression))) {
+    if (performance.now() - start > LONGEST_WAIT_MS) throw new Error(`was not true within a minute: ${expression}`);
+    await setTimeout(20);
+  }
 }

@@ -297,6 +297,31 @@ describe('the chat in a browser', { skip: skipReason, timeout: 300_000 }, () => 
     await page.getByRole('dialog').waitFor({ state: 'detached' });
   });
 
+  it('loses no letter that is typed before a busy machine draws', async () => {
+    const page = await open({ neverDraws: true });
+    await page.keyboard.press('/');
+    await page.keyboard.type('first');
+    await page.keyboard.press('Enter');
+    await answered(page, 1);
+    await page.keyboard.press('Alt+n');
+    await page.keyboard.type('second');
+    await page.keyboard.press('Enter');
+    await page.getByText('You said second as message 1.').waitFor();
+    await answered(page, 1);
+    await page.keyboard.press('Alt+k');
+    await page.keyboard.type('first');
+    assert.equal(await page.getByLabel('Search conversations').inputValue(), 'first');
+    assert.deepEqual(await page.locator('.entry-title').allInnerTexts(), ['first']);
+    await page.locator('.entry').hover();
+    await page.getByRole('button', { name: 'Rename first' }).click();
+    await page.keyboard.type('renamed');
+    await page.keyboard.press('Enter');
+    await page.getByRole('button', { name: 'Edit' }).click();
+    await page.keyboard.type(' again');
+    await page.keyboard.press('Enter');
+    await page.getByText('You said second again as message 1.').waitFor();
+  });
+
   it('made no complaint and asked no other machine', () => {
     assert.deepEqual(
       watched.flatMap(({ complaints }) => complaints),

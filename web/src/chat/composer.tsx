@@ -4,6 +4,7 @@
 import { signal } from '@preact/signals';
 import { useLayoutEffect, useRef } from 'preact/hooks';
 import { chosenModel } from '../api/models.ts';
+import { afterRender } from '../ui/after-render.ts';
 import { Icon } from '../ui/icon.tsx';
 import { running, sendMessage, stopReply } from './answer.ts';
 import { openConversation, openMessages } from './chat-state.ts';
@@ -14,7 +15,7 @@ const draftText = signal('');
 
 /** Puts the cursor into the message box. */
 export function focusComposer(): void {
-  requestAnimationFrame(() => document.querySelector<HTMLTextAreaElement>('#message')?.focus());
+  afterRender(() => document.querySelector<HTMLTextAreaElement>('#message')?.focus());
 }
 
 export function Composer() {

@@ -5,6 +5,7 @@ import { signal } from '@preact/signals';
 import { useRef, useState } from 'preact/hooks';
 import { messageOf } from '../api/http.ts';
 import { goTo } from '../route.ts';
+import { afterRender } from '../ui/after-render.ts';
 import { Dialog } from '../ui/dialog.tsx';
 import { Icon } from '../ui/icon.tsx';
 import { saveFile } from '../ui/save-file.ts';
@@ -25,7 +26,7 @@ const search = signal('');
 
 /** Puts the cursor into the search box. */
 export function focusSearch(): void {
-  requestAnimationFrame(() => document.querySelector<HTMLInputElement>('#search')?.focus());
+  afterRender(() => document.querySelector<HTMLInputElement>('#search')?.focus());
 }
 
 export function ConversationList({ onChosen }: { onChosen: () => void }) {

@@ -2,7 +2,8 @@
  * One message with what can be done with it: copy, edit, ask again, look at another branch.
  */
 import { memo } from 'preact/compat';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { afterRender } from '../ui/after-render.ts';
 import { copyText } from '../ui/copy-text.ts';
 import { Icon, type IconName } from '../ui/icon.tsx';
 import { Markdown } from '../ui/markdown.tsx';
@@ -107,7 +108,7 @@ function Action({ icon, label, isDisabled = false, onClick }: ActionProps) {
 /** Shows a branch, and puts the focus on the button of this name there, or the one beside it at the end. */
 function showBranch(chosen: Message, label: string): void {
   chooseBranch(chosen);
-  requestAnimationFrame(() => {
+  afterRender(() => {
     const buttons = [...document.querySelectorAll<HTMLElement>(`#m-${chosen.id} .branches button:enabled`)];
     (buttons.find((button) => button.ariaLabel === label) ?? buttons[0])?.focus();
   });
@@ -168,7 +169,7 @@ function Facts({ reply }: { reply: Reply }) {
 function Editor({ message, onDone }: { message: Message; onDone: () => void }) {
   const box = useRef<HTMLTextAreaElement>(null);
   const [text, setText] = useState(message.text);
-  useEffect(() => {
+  useLayoutEffect(() => {
     box.current?.focus();
     box.current?.setSelectionRange(text.length, text.length);
   }, []);

@@ -10,6 +10,7 @@ import { type DType, numValues, type Shape } from '../tensor/dtype.ts';
 import { type OpName, stateUpdates } from '../tensor/operators.ts';
 import { CapacityError, invariant, ShapeError } from '../util/errors.ts';
 import { type Backend, copyOf, type Executable, type OutputMemory, type Storage, type Values } from './backend.ts';
+import { checkInputNames } from './check-input-names.ts';
 import type { Instruction, Operand, Plan } from './plan.ts';
 import { type ReferenceKernel, roundTo, type View } from './reference/kernel.ts';
 import { referenceKernels } from './reference/kernels.ts';
@@ -172,17 +173,8 @@ function valuesOfState(name: string, storage: ReferenceStorage | undefined, { dt
 }
 
 function writeInputs(views: ReadonlyMap<string, View>, given: Readonly<Record<string, ArrayLike<number>>>): void {
-  const unknown = Object.keys(given).filter((name) => !views.has(name));
-  if (unknown.length > 0) {
-    throw new ShapeError(
-      `unknown input ${unknown.join(', ')}; this plan takes ${[...views.keys()].join(', ') || 'none'}`,
-    );
-  }
-  for (const [name, view] of views) {
-    const source = given[name];
-    if (!source) throw new ShapeError(`input ${name} is missing`);
-    fill(`input ${name}`, view.values, view, source);
-  }
+  checkInputNames(views, given);
+  for (const [name, view] of views) fill(`input ${name}`, view.values, view, given[name]!);
 }
 
 /** Carries out one instruction, yielding where the event loop may have its turn. */

@@ -75,14 +75,7 @@ export const tokenLogProbsGrad: ReferenceKernel<'tokenLogProbsGrad'> = function*
     const block = weight.subarray(first * D, (first + rows) * D);
     const logits = new Float64Array(rows * T);
     yield* multiply({ a: block, b: x, addend: null, out: logits, rows, columns: T, depth: D });
-    const dLogits = zerosLike(x, rows * T);
-    for (let row = 0; row < rows; row++) {
-      for (let t = 0; t < T; t++) {
-        if (targets[t]! < 0) continue;
-        const onTarget = targets[t] === first + row ? 1 : 0;
-        dLogits[row * T + t] = dLogp[t]! * (onTarget - Math.exp(logits[row * T + t]! - normalisers[t]!));
-      }
-    }
+    const dLogits = logitGradients(logits, first, targets, normalisers, dLogp, zerosLike(x, rows * T));
     if (precision === 'bf16') roundTo('bf16', dLogits);
     const place = (all: Floats) => all.subarray(first * D, (first + rows) * D);
     yield* multiply({
@@ -99,3 +92,23 @@ export const tokenLogProbsGrad: ReferenceKernel<'tokenLogProbsGrad'> = function*
   }
   floats(outputs[1]).set(dx);
 };
+
+/** d log p(target) / d logit of the vocabulary's rows from `first` on, [rows, T] into `dLogits`: 1 on the target less the probability. */
+function logitGradients(
+  logits: Floats,
+  first: number,
+  targets: Int32Array,
+  normalisers: Floats,
+  dLogp: Floats,
+  dLogits: Floats,
+): Floats {
+  const T = targets.length;
+  for (let row = 0; row < logits.length / T; row++) {
+    for (let t = 0; t < T; t++) {
+      if (targets[t]! < 0) continue;
+      const onTarget = targets[t] === first + row ? 1 : 0;
+      dLogits[row * T + t] = dLogp[t]! * (onTarget - Math.exp(logits[row * T + t]! - normalisers[t]!));
+    }
+  }
+  return dLogits;
+}

@@ -14,21 +14,8 @@ import { availableParallelism } from 'node:os';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { openCheckpoint } from '../src/formats/open-checkpoint.ts';
-import { Engine } from '../src/infer/engine.ts';
-import { ModelRunner } from '../src/infer/model-runner.ts';
-import { type InferenceModel, loadModel, randomModel, stateBytes } from '../src/infer/model.ts';
-import { touchCache } from '../src/infer/touch-cache.ts';
 import type { WeightType } from '../src/infer/weight-type.ts';
-import type { LlamaConfig } from '../src/model/config.ts';
-import { sizeConfig } from '../src/model/sizes.ts';
-import { createNativeBackend } from '../src/runtime/native.ts';
-import { listen, type Listening } from '../src/server/serve.ts';
-import { createCriaServer } from '../src/server/server.ts';
-import type { ModelCatalog, ServedModel } from '../src/server/served-model.ts';
-import { ByteTable } from '../src/tokenizer/byte-table.ts';
-import { llama3Tokenizer } from '../src/tokenizer/llama3-tokenizer.ts';
-import type { Tokenizer } from '../src/tokenizer/tokenizer.ts';
+import type { ServedModel } from '../src/server/served-model.ts';
 import { UsageError } from '../src/util/errors.ts';
 import { integer, randomStream } from '../src/util/rng.ts';
 import { interleave, median, type Sample, speedRatio, type Timing } from './interleave.ts';
@@ -36,101 +23,11 @@ import { LineProcess } from './line-process.ts';
 import { machine, renderMachine } from './machine.ts';
 import type { LlamaSettings } from './peers/llama-contender.ts';
 import type { ClientStream, StreamTimes } from './serving-client.ts';
+import { fileWeights, openStand, randomWeights, type Stand, type Step } from './serving-stand.ts';
 import { BATCH, type Room } from './workloads.ts';
 
-const CONTEXT = 2048;
 const SHORT_PROMPT = 16;
 const TIMED_TOKENS = 64;
-
-/** As many tokens as the model has, each with text of its own. */
-function plainTokenizer({ vocabSize }: LlamaConfig): Tokenizer {
-  const vocab = new ByteTable(vocabSize);
-  for (let byte = 0; byte < 256; byte++) vocab.findOrAddBytes(Uint8Array.of(byte));
-  for (let id = 256; id < vocabSize; id++) vocab.findOrAddBytes(new TextEncoder().encode(` ${id.toString(36)}`));
-  return llama3Tokenizer(vocab, []);
-}
-
-/** One step of the engine. */
-interface Step {
-  readonly atMs: number;
-  readonly numSequences: number;
-  readonly numPromptTokens: number;
-}
-
-interface Stand {
-  /** Steps since it was last emptied. */
-  readonly steps: Step[];
-  /** Called after each step. */
-  onStep: () => void;
-  readonly model: ServedModel;
-  readonly listening: Listening;
-  readonly client: LineProcess;
-  end(): Promise<void>;
-}
-
-const ROOM = { contextLength: CONTEXT, batch: 9 };
-
-function randomWeights(shape: string, weightType: WeightType): InferenceModel {
-  const config = { ...sizeConfig(shape), maxSeqLen: CONTEXT };
-  const kvType = weightType === 'f32' || weightType === 'bf16' ? weightType : 'f16';
-  return randomModel(config, createNativeBackend(), { weightType, kvType, ...ROOM });
-}
-
-async function weightsOf(file: string): Promise<InferenceModel> {
-  const checkpoint = await openCheckpoint(file);
-  try {
-    return await loadModel(checkpoint, createNativeBackend(), { weightType: 'stored', kvType: 'f16', ...ROOM });
-  } finally {
-    await checkpoint.close();
-  }
-}
-
-async function stand(weights: InferenceModel): Promise<Stand> {
-  await touchCache(weights);
-  const tokenizer = plainTokenizer(weights.config);
-  const steps: Step[] = [];
-  const at = { steps, onStep: () => {} };
-  const engine = new Engine(new ModelRunner(weights), tokenizer, {
-    onStep: ({ numSequences, numPromptTokens }) => {
-      steps.push({ atMs: performance.now(), numSequences, numPromptTokens });
-      at.onStep();
-    },
-  });
-  const model: ServedModel = {
-    engine,
-    model: weights,
-    tokenizer,
-    chatFormat: null,
-    filesPath: null,
-    stopIds: [],
-    maxNumSequences: 16,
-    sizeBytes: stateBytes(weights),
-    dispose: () => engine.dispose(),
-  };
-  const entry = { id: 'model', path: '', createdAt: new Date(), sizeBytes: 0, digest: '' };
-  const catalog = {
-    list: async () => [entry],
-    find: async () => entry,
-    load: async () => model,
-  } as unknown as ModelCatalog;
-  const server = await createCriaServer(catalog, { registry: { pinned: ['model'] } });
-  const listening = await listen(server.app, { host: '127.0.0.1', port: 0 });
-  const client = new LineProcess('clients', process.execPath, [
-    '--import',
-    'tsx',
-    fileURLToPath(new URL('serving-client.ts', import.meta.url)),
-  ]);
-  return Object.assign(at, {
-    model,
-    listening,
-    client,
-    end: async () => {
-      await client.close();
-      await listening.close(0, () => {});
-      await server.registry.close();
-    },
-  });
-}
 
 let numPrompts = 0;
 
@@ -305,7 +202,7 @@ const parts = new Set(values.parts.split(','));
 const rounds = Number(values.rounds);
 const { model, shape, quant } = values;
 if (parts.has('peer') && model === undefined) throw new UsageError('the part peer needs --model FILE.gguf');
-const at = await stand(model === undefined ? randomWeights(shape, quant as WeightType) : await weightsOf(model));
+const at = await openStand(model === undefined ? randomWeights(shape, quant as WeightType) : await fileWeights(model));
 const report = {
   ...(model === undefined ? { shape, quant } : { model }),
   ...(parts.has('overhead') ? { one: await overhead(at, 1, rounds), eight: await overhead(at, 8, rounds) } : {}),

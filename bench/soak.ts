@@ -5,23 +5,16 @@
  *   npx tsx bench/soak.ts [--minutes 30] [--workers 12] [--requests 10000] [--pause-ms 0] [--seed 1] [--json]
  */
 import { AssertionError } from 'node:assert';
-import { spawn, type ChildProcess } from 'node:child_process';
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { integer, randomStream, uniform } from '../src/util/rng.ts';
 import { machine, renderMachine } from './machine.ts';
 import { ACTIONS, type SoakClient, streamed } from './soak-actions.ts';
 import { heapMib, lowPoints, residentMib } from './soak-memory.ts';
-import { writeToyFolder } from './toy-folder.ts';
-
-const KEY = 'soak-key-0123456789';
-const COMMIT = '0123456789abcdef0123456789abcdef01234567';
-const HUB_MODEL = 'org/cached';
+import { HUB_MODEL, KEY, type SoakServer, startServer } from './soak-server.ts';
 
 interface Options {
   readonly minutes: number;
@@ -30,67 +23,6 @@ interface Options {
   /** Mean rest of a worker between two requests. */
   readonly pauseMs: number;
   readonly seed: number;
-}
-
-/** The server as a process of its own. */
-interface Served {
-  readonly process: ChildProcess;
-  readonly url: string;
-  readonly stderr: string[];
-  readonly ended: Promise<number | null>;
-}
-
-async function startServer(folder: string): Promise<Served> {
-  const model = join(folder, 'toy');
-  const cache = join(folder, 'hub');
-  await writeToyFolder(model);
-  cpSync(model, join(cache, 'models--org--cached', 'snapshots', COMMIT), { recursive: true });
-  cpSync(model, join(cache, 'models--org--cached', 'blobs'), { recursive: true });
-  writeFileSync(join(cache, 'models--org--cached', 'refs-main'), COMMIT);
-  cpSync(join(cache, 'models--org--cached', 'refs-main'), join(cache, 'models--org--cached', 'refs', 'main'));
-  const keys = join(folder, 'keys');
-  writeFileSync(keys, `${KEY}\n`);
-  const cria = fileURLToPath(new URL('../bin/cria.mjs', import.meta.url));
-  // Few KV blocks and a short queue, so that both run out; models leave memory after two idle seconds.
-  const flags = [
-    '--port',
-    '0',
-    '--json',
-    '--api-key-file',
-    keys,
-    '--context',
-    '1024',
-    '--parallel',
-    '2',
-    '--max-sequences',
-    '6',
-  ];
-  const limits = [
-    '--max-waiting',
-    '10',
-    '--max-body',
-    '1',
-    '--keep-alive',
-    '0.03',
-    '--log-level',
-    'warn',
-    '--timeout',
-    '120',
-  ];
-  const child = spawn(process.execPath, [cria, 'serve', model, ...flags, ...limits], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, HF_HUB_CACHE: cache, HF_HUB_OFFLINE: '1', CRIA_CACHE: join(folder, 'cache') },
-  });
-  const stderr: string[] = [];
-  createInterface({ input: child.stderr }).on('line', (line) => stderr.push(line));
-  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  const first = await Promise.race([
-    new Promise<string>((resolve) => createInterface({ input: child.stdout }).once('line', resolve)),
-    ended.then((status) => Promise.reject(new Error(`the server ended with ${status}: ${stderr.join('\n')}`))),
-  ]);
-  const { url } = JSON.parse(first) as { url: string };
-  for (let i = 0; i < 600 && !(await fetch(`${url}/health`)).ok; i++) await sleep(100);
-  return { process: child, url, stderr, ended };
 }
 
 /** What the whole run gathered. */
@@ -158,7 +90,7 @@ function watchStandstill(tally: Tally): NodeJS.Timeout {
 
 /** Deletes the model's files a third of the way in: what is loaded must go on. The cached one is gone once it is unloaded. */
 async function watch(
-  served: Served,
+  served: SoakServer,
   folder: string,
   client: SoakClient,
   { minutes }: Options,
@@ -197,7 +129,7 @@ async function checkIdle(client: SoakClient, tally: Tally): Promise<void> {
 }
 
 /** SIGTERM while streams run: they finish, nothing new is taken, the process ends with 0. */
-async function checkDrain(served: Served, client: SoakClient, tally: Tally): Promise<void> {
+async function checkDrain(served: SoakServer, client: SoakClient, tally: Tally): Promise<void> {
   const streams = [1, 2, 3, 4].map((seed) =>
     client.post('/v1/chat/completions', {
       messages: [{ role: 'user', content: 'hay' }],

@@ -7,7 +7,7 @@ import { regexConstraint } from './compile.ts';
 import { lets, randomNumbers, randomReply, smallVocabulary } from './constrain-test-support.ts';
 import { ExpressionTable } from './expression.ts';
 import { accepts, Matcher } from './matcher.ts';
-import { regexExpression, searchExpression } from './regex.ts';
+import { nodeExpression, regexExpression, searchTree } from './regex.ts';
 
 const { vocabulary, bytesOf } = smallVocabulary();
 const table = new ExpressionTable();
@@ -80,7 +80,7 @@ describe('regular expressions', () => {
       const peer = new RegExp(`^(?:${pattern})$`, 'u');
       const search = new RegExp(pattern, 'u');
       const whole = regexExpression(table, pattern);
-      const part = searchExpression(table, pattern, (set) => characterExpression(table, set));
+      const part = nodeExpression(table, searchTree(pattern), (set) => characterExpression(table, set));
       fc.assert(
         fc.property(text, (given) => {
           assert.equal(accepts(matcher, whole, given), peer.test(given), `${pattern} matches ${JSON.stringify(given)}`);
@@ -94,7 +94,7 @@ describe('regular expressions', () => {
   it('match with anchors what those of JavaScript match', () => {
     for (const pattern of ['^ab', 'ab$', '^a|b$', '^(a|b)$', '^(?:a|b$)', '(^a$)|(^b)', '^$', '^a?']) {
       const search = new RegExp(pattern, 'u');
-      const part = searchExpression(table, pattern, (set) => characterExpression(table, set));
+      const part = nodeExpression(table, searchTree(pattern), (set) => characterExpression(table, set));
       for (const given of ['', 'a', 'b', 'ab', 'ba', 'bab', 'aab', 'abb']) {
         assert.equal(accepts(matcher, part, given), search.test(given), `${pattern} in ${given}`);
       }

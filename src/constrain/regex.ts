@@ -19,12 +19,7 @@ export function regexExpression(
   return nodeExpression(table, { kind: 'choice', options: options.map(({ node }) => node) }, write);
 }
 
-/** Texts of which some part matches `pattern`, as JSON Schema understands patterns. */
-export function searchExpression(table: ExpressionTable, pattern: string, write: CharacterWriter): Expression {
-  return nodeExpression(table, searchTree(pattern), write);
-}
-
-/** The tree, free of anchors, of the texts of which some part matches `pattern`. */
+/** The tree, free of anchors, of the texts of which some part matches `pattern`, as JSON Schema understands patterns. */
 export function searchTree(pattern: string): RegexNode {
   const options = topOptions(parseRegex(pattern)).map((parts): RegexNode => {
     const { node, begins, ends } = withoutAnchors(parts);

@@ -12,7 +12,7 @@ import { TRAINED_SPECIAL_TOKENS } from '../tokenizer/special-tokens.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { utf8Encode } from '../tokenizer/utf8.ts';
 import { RequestError } from '../util/errors.ts';
-import type { ModelCatalog, ModelEntry, PullProgress, ServedModel } from './served-model.ts';
+import type { ModelCatalog, ModelDetails, ModelEntry, PullProgress, ServedModel } from './served-model.ts';
 
 const WORDS = ['the', ' the', ' llama', ' hay', ' and', ' weather', 'name', 'parameters', '": "', ' é', '日本'];
 
@@ -44,17 +44,23 @@ export interface ToyCatalog extends ModelCatalog {
   readonly disposals: { count: number };
 }
 
+const TOY_ENTRY = { createdAt: new Date('2026-01-02T03:04:05Z'), sizeBytes: 1234, digest: 'ab12' };
+
+const TOY_DETAILS: ModelDetails = {
+  format: 'toy',
+  family: 'llama',
+  numParameters: 100_000,
+  quantisation: 'F32',
+  contextLength: TOY_CONFIG.maxSeqLen,
+  dim: TOY_CONFIG.dim,
+  chatTemplate: null,
+  metadata: {},
+};
+
 /** A catalog with the toy model under one id; pulling any id pretends to download it. */
 export function toyCatalog(options: ToyOptions = {}): ToyCatalog {
   const entries = new Map<string, ModelEntry>();
-  const add = (id: string) =>
-    entries.set(id, {
-      id,
-      path: `/models/${id}`,
-      createdAt: new Date('2026-01-02T03:04:05Z'),
-      sizeBytes: 1234,
-      digest: 'ab12',
-    });
+  const add = (id: string) => entries.set(id, { ...TOY_ENTRY, id, path: `/models/${id}` });
   add(options.id ?? 'toy');
   const [removed, loads, disposals] = [[] as string[], { count: 0 }, { count: 0 }];
   return {
@@ -63,16 +69,7 @@ export function toyCatalog(options: ToyOptions = {}): ToyCatalog {
     disposals,
     list: async () => [...entries.values()],
     find: async (id) => entries.get(id) ?? null,
-    details: async () => ({
-      format: 'toy',
-      family: 'llama',
-      numParameters: 100_000,
-      quantisation: 'F32',
-      contextLength: TOY_CONFIG.maxSeqLen,
-      dim: TOY_CONFIG.dim,
-      chatTemplate: null,
-      metadata: {},
-    }),
+    details: async () => TOY_DETAILS,
     load: async (_, onProgress) => {
       loads.count++;
       onProgress(0.5);

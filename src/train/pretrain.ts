@@ -64,15 +64,13 @@ export async function pretrain(input: PretrainInput): Promise<TrainerState> {
   const keepCheckpoints = config.checkpoint.keep;
   const observer = runObserver({ run, startStep: start.step, contents, keepCheckpoints, meter, watch });
   const gradientNames = [...llamaWeightShapes(model).keys()].map(gradientName);
-  const { precision } = config.train;
-  const { tokenizer } = data;
   const sampler = textSampler({
     ...config.sample,
     config: model,
     backend,
     states,
-    precision,
-    tokenizer,
+    precision: config.train.precision,
+    tokenizer: data.tokenizer,
     seed: config.seed,
   });
   const task = pretrainTask(config, data, programs.measure, sampler.sample);

@@ -144,36 +144,48 @@ describe('kill -9', () => {
   const backend = openBackend(() => {}, null);
 
   it('at any moment, then --resume, gives the bytes of the uninterrupted run', { timeout: 120_000 }, async () => {
-    const config = { ...tinyConfig(text, { steps: 60 }), checkpoint: { everySteps: 2, keep: 2 } };
+    const steps = 120;
+    const config = { ...tinyConfig(text, { steps }), checkpoint: { everySteps: 2, keep: 2 } };
     await pretrain(input('uninterrupted', config, { backend }));
     const file = join(root, 'killed.json');
     writeFileSync(file, JSON.stringify(config));
-    const delays = randomStream(7, 'kill');
+    const moments = randomStream(7, 'kill');
     let kills = 0;
     for (let attempt = 0, isDone = false; !isDone; attempt++) {
-      const hasBegun = existsSync(join(root, 'killed', 'config.json'));
-      // From before the first checkpoint to beyond the last; after six kills, one child may finish.
-      const delayMs = attempt < 6 ? 500 + integer(delays, attempt, 1500) : null;
-      isDone = await runChild(file, hasBegun, delayMs);
+      // From before the first step to beyond the middle; by steps and not by the clock, since machines differ. After six kills the child may finish.
+      const isLast = attempt === 6;
+      isDone = await runChild(file, isLast ? null : attempt * 12 + integer(moments, attempt, 12));
       if (!isDone) kills++;
     }
     assert.ok(kills >= 2, `${kills} kills`);
-    assert.deepEqual(fingerprint('killed', 60), fingerprint('uninterrupted', 60));
+    assert.deepEqual(fingerprint('killed', steps), fingerprint('uninterrupted', steps));
   });
 });
 
-/** Runs the command line in a process of its own; true if it ended by itself, successfully, before it was killed. */
-function runChild(configFile: string, isResumed: boolean, killAfterMs: number | null): Promise<boolean> {
+/** Steps that a run has logged so far. */
+function loggedSteps(name: string): number {
+  const log = join(root, name, 'metrics.jsonl');
+  return existsSync(log) ? readFileSync(log, 'utf8').split('\n').length - 1 : 0;
+}
+
+/**
+ * Runs the command line in a process of its own, killed once its folder is there and it has logged so many steps; true if it ended by itself,
+ * successfully, before that.
+ */
+function runChild(configFile: string, killAtStep: number | null): Promise<boolean> {
   const bin = new URL('../../bin/cria.mjs', import.meta.url).pathname;
   const args = ['pretrain', '--recipe', 'tiny', '--config', configFile, '--out', join(root, 'killed')];
+  const hasBegun = () => existsSync(join(root, 'killed', 'config.json'));
   const env = { ...process.env, CRIA_BACKEND: '' };
-  const child = spawn(process.execPath, [bin, ...args, ...(isResumed ? ['--resume'] : [])], { env });
+  const child = spawn(process.execPath, [bin, ...args, ...(hasBegun() ? ['--resume'] : [])], { env });
   let stderr = '';
   child.stderr.on('data', (chunk) => (stderr += String(chunk)));
-  const timer = killAfterMs === null ? null : setTimeout(() => child.kill('SIGKILL'), killAfterMs);
+  const watch = setInterval(() => {
+    if (killAtStep !== null && hasBegun() && loggedSteps('killed') >= killAtStep) child.kill('SIGKILL');
+  }, 1);
   return new Promise((resolve, reject) => {
     child.on('exit', (code, signal) => {
-      if (timer) clearTimeout(timer);
+      clearInterval(watch);
       if (code === 0) resolve(true);
       else if (signal === 'SIGKILL') resolve(false);
       else reject(new Error(`exit ${code}: ${stderr}`));

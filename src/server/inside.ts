@@ -10,6 +10,7 @@ import { mergeSteps } from '../tokenizer/merge-steps.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { RequestError } from '../util/errors.ts';
 import { shownText, shownToken, tokensSchema } from './inside-tokens.ts';
+import { UNDOCUMENTED } from './response-schemas.ts';
 import { acquireModel, type Call, get, post, type Route } from './route.ts';
 import type { ServedModel } from './served-model.ts';
 import { answerTextTask } from './text-thread.ts';
@@ -30,7 +31,7 @@ const attentionRequest = z.strictObject({ ...named, text: shownText, layer: z.nu
 
 /** All rows. */
 export const INSIDE_ROUTES: readonly Route[] = [
-  get('/inside/model', 'Sizes of the model that the query names', (call) => {
+  get('/inside/model', 'Sizes of the model that the query names', UNDOCUMENTED, (call) => {
     const name = new URL(call.request.url).searchParams.get('model') ?? undefined;
     return look(call, name, describe);
   }),
@@ -38,6 +39,7 @@ export const INSIDE_ROUTES: readonly Route[] = [
     '/inside/tokens',
     'Tokens of a text or conversation, with their bytes and places',
     tokensSchema,
+    UNDOCUMENTED,
     async (call, body) => {
       const lease = await acquireModel(call, body.model);
       try {
@@ -47,14 +49,18 @@ export const INSIDE_ROUTES: readonly Route[] = [
       }
     },
   ),
-  post('/inside/merges', 'How a word is merged', mergesRequest, (call, body) =>
+  post('/inside/merges', 'How a word is merged', mergesRequest, UNDOCUMENTED, (call, body) =>
     look(call, body.model, ({ tokenizer }) => mergesOf(body.text, tokenizer)),
   ),
-  post('/inside/next', 'The likeliest next tokens of a text', nextRequest, (call, body) =>
+  post('/inside/next', 'The likeliest next tokens of a text', nextRequest, UNDOCUMENTED, (call, body) =>
     look(call, body.model, (model) => nextOf(body, model)),
   ),
-  post('/inside/attention', 'Attention probabilities of one layer and head', attentionRequest, (call, body) =>
-    look(call, body.model, (model) => attentionOf(body, model)),
+  post(
+    '/inside/attention',
+    'Attention probabilities of one layer and head',
+    attentionRequest,
+    UNDOCUMENTED,
+    (call, body) => look(call, body.model, (model) => attentionOf(body, model)),
   ),
 ];
 

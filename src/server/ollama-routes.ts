@@ -5,6 +5,15 @@ import type { Lease } from './model-registry.ts';
 import { deleteModel, installedModels, loadedModels, pullModel, showModel } from './ollama-models.ts';
 import { chatChunks, generateChunks, joined, nanoseconds } from './ollama-replies.ts';
 import {
+  chatResponses,
+  embedResponses,
+  generateResponses,
+  psResponses,
+  pullResponses,
+  showResponses,
+  tagsResponses,
+} from './ollama-response-schema.ts';
+import {
   deleteSchema,
   embedSchema,
   generateSchema,
@@ -15,27 +24,29 @@ import {
 } from './ollama-schema.ts';
 import { embedAll } from './openai-embedding.ts';
 import { refuseOverlong, textsIn } from './prompt-length.ts';
+import { json, NO_BODY } from './response-schemas.ts';
 import { type Call, fittingLease, get, post, type Route } from './route.ts';
+import { versionSchema } from './status-schema.ts';
 import { ndjsonResponse } from './streamed-response.ts';
 import { promptIdsOf } from './text-thread.ts';
 import type { z } from 'zod';
 
 /** All rows, in the order of the document. */
 export const OLLAMA_ROUTES: readonly Route[] = [
-  post('/api/chat', 'Answer a conversation', ollamaChatSchema, async (call, body) => {
+  post('/api/chat', 'Answer a conversation', ollamaChatSchema, chatResponses, async (call, body) => {
     const lease = await acquire(call, body);
     if (body.messages.length === 0)
       return loadedOnly(call, lease, body, { message: { role: 'assistant', content: '' } });
     await fittingLease(lease, [[body.messages, body.tools]], 'messages');
     return answer(call, chatChunks(call.context, call.scope, lease, body), body.stream);
   }),
-  post('/api/generate', 'Continue or answer a prompt', generateSchema, async (call, body) => {
+  post('/api/generate', 'Continue or answer a prompt', generateSchema, generateResponses, async (call, body) => {
     const lease = await acquire(call, body);
     if (!body.prompt) return loadedOnly(call, lease, body, { response: '' });
     await fittingLease(lease, [[body.system, body.prompt]], 'prompt');
     return answer(call, generateChunks(call.context, call.scope, lease, body), body.stream);
   }),
-  post('/api/embed', 'Turn texts into vectors of length 1', embedSchema, async (call, body) => {
+  post('/api/embed', 'Turn texts into vectors of length 1', embedSchema, embedResponses, async (call, body) => {
     const lease = await acquire(call, body);
     try {
       return Response.json(await embedded(call, lease, body));
@@ -43,18 +54,26 @@ export const OLLAMA_ROUTES: readonly Route[] = [
       lease.release();
     }
   }),
-  get('/api/tags', 'List the models', async (call) => Response.json(await installedModels(call))),
-  get('/api/ps', 'List the models in memory', async (call) => Response.json(await loadedModels(call))),
-  post('/api/show', 'Describe a model', showSchema, async (call, body) => Response.json(await showModel(call, body))),
-  post('/api/pull', 'Download a model from the hub', pullSchema, pullModel),
+  get('/api/tags', 'List the models', tagsResponses, async (call) => Response.json(await installedModels(call))),
+  get('/api/ps', 'List the models in memory', psResponses, async (call) => Response.json(await loadedModels(call))),
+  post('/api/show', 'Describe a model', showSchema, showResponses, async (call, body) =>
+    Response.json(await showModel(call, body)),
+  ),
+  post('/api/pull', 'Download a model from the hub', pullSchema, pullResponses, pullModel),
   {
-    ...post('/api/delete', 'Delete a downloaded model', deleteSchema, async (call, body) => {
+    ...post('/api/delete', 'Delete a downloaded model', deleteSchema, NO_BODY, async (call, body) => {
       await deleteModel(call, body);
       return new Response(null, { status: 200 });
     }),
     method: 'DELETE',
   },
-  get('/api/version', 'Version of the server', ({ context }) => Response.json({ version: context.version }), 'open'),
+  get(
+    '/api/version',
+    'Version of the server',
+    json(versionSchema),
+    ({ context }) => Response.json({ version: context.version }),
+    'open',
+  ),
 ];
 
 interface Common {

@@ -4,6 +4,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { PAGE_HEADERS } from './page-headers.ts';
+import { UNDOCUMENTED } from './response-schemas.ts';
 import { get, type Route } from './route.ts';
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -34,7 +35,9 @@ export async function pageRoutes(folder: string): Promise<Route[]> {
   const index = routes.find(({ path }) => path === '/index.html');
   return [
     ...routes,
-    index ? { ...index, path: '/' } : get('/', 'Says that the server runs', () => new Response(`${NO_PAGE}\n`), 'open'),
+    index
+      ? { ...index, path: '/' }
+      : get('/', 'Says that the server runs', UNDOCUMENTED, () => new Response(`${NO_PAGE}\n`), 'open'),
   ];
 }
 
@@ -45,5 +48,5 @@ function fileRoute(path: string, bytes: Uint8Array<ArrayBuffer>): Route {
     // Vite puts a hash of the content into the names under assets/.
     'Cache-Control': path.startsWith('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache',
   };
-  return get(path, 'A file of the page', () => new Response(bytes, { headers }), 'open');
+  return get(path, 'A file of the page', UNDOCUMENTED, () => new Response(bytes, { headers }), 'open');
 }

@@ -5,6 +5,7 @@ import type { z } from 'zod';
 import { ApiError } from './api-error.ts';
 import type { Lease } from './model-registry.ts';
 import { refuseOverlong, textsIn } from './prompt-length.ts';
+import type { ResponseSchemas } from './response-schemas.ts';
 import type { RequestScope, ServerContext } from './server-context.ts';
 
 /** A request that has passed every check, with everything to answer it. */
@@ -26,6 +27,7 @@ export interface Route {
   readonly access: Access;
   /** Null: the body is not read. */
   readonly schema: z.ZodType | null;
+  readonly responses: ResponseSchemas;
   readonly answer: (call: Call, body: never) => Promise<Response> | Response;
 }
 
@@ -36,19 +38,21 @@ export function post<S extends z.ZodType>(
   path: string,
   summary: string,
   schema: S,
+  responses: ResponseSchemas,
   answer: Answer<z.output<S>>,
 ): Route {
-  return { method: 'POST', path, summary, access: 'key', schema, answer };
+  return { method: 'POST', path, summary, access: 'key', schema, responses, answer };
 }
 
 /** A row without a body. */
 export function get(
   path: string,
   summary: string,
+  responses: ResponseSchemas,
   answer: (call: Call) => Promise<Response> | Response,
   access: Access = 'key',
 ): Route {
-  return { method: 'GET', path, summary, access, schema: null, answer };
+  return { method: 'GET', path, summary, access, schema: null, responses, answer };
 }
 
 /** The model a request names, or the server's first; a 503 tells when it will be there if it takes longer than settings say. */

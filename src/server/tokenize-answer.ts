@@ -26,6 +26,25 @@ export const tokenizeSchema = z.union([
 ]);
 export type TokenizeRequest = z.output<typeof tokenizeSchema>;
 
+const count = z.number().int().min(0);
+const tokenId = count;
+const tokenIds = z.array(tokenId);
+const piece = z.union([
+  z.string(),
+  z.array(z.number().int().min(0).max(255)).describe('bytes of a part of a character'),
+]);
+
+/** llama.cpp's shape, then vLLM's. */
+export const tokenizeResponseSchema = z.union([
+  z.object({ tokens: z.union([tokenIds, z.array(z.object({ id: tokenId, piece }))]) }),
+  z.object({
+    tokens: tokenIds,
+    count,
+    max_model_len: count,
+    token_strs: z.array(z.string()).optional(),
+  }),
+]);
+
 /** The tokens of a text or conversation. */
 export function tokenized(body: TokenizeRequest, textModel: TextModel): object {
   const { tokenizer } = textModel;

@@ -5,20 +5,25 @@ import { z } from 'zod';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { runInSlices, type Sliced } from '../util/slices.ts';
 import { optional } from './request-fields.ts';
+import { json } from './response-schemas.ts';
 import { acquireModel, post, type Call, type Route } from './route.ts';
 import { checkTokenIds } from './sampling-request.ts';
 import type { ServedModel } from './served-model.ts';
 import { answerTextTask } from './text-thread.ts';
-import { tokenizeSchema } from './tokenize-answer.ts';
+import { tokenizeResponseSchema, tokenizeSchema } from './tokenize-answer.ts';
 
 const detokenizeSchema = z.strictObject({ model: optional(z.string()), tokens: z.array(z.number().int().min(0)) });
 
+const detokenizeResponseSchema = z
+  .object({ content: z.string(), prompt: z.string() })
+  .describe('the text, as llama.cpp names it and as vLLM does');
+
 /** Both rows. */
 export const TOKENIZE_ROUTES: readonly Route[] = [
-  post('/tokenize', 'Tokens of a text or conversation', tokenizeSchema, (call, body) =>
+  post('/tokenize', 'Tokens of a text or conversation', tokenizeSchema, json(tokenizeResponseSchema), (call, body) =>
     withModel(call, body.model, (served) => answerTextTask(served, { kind: 'tokenize', body }, call.scope.signal)),
   ),
-  post('/detokenize', 'The text of tokens', detokenizeSchema, (call, body) =>
+  post('/detokenize', 'The text of tokens', detokenizeSchema, json(detokenizeResponseSchema), (call, body) =>
     withModel(call, body.model, async ({ tokenizer }) => {
       checkTokenIds(body.tokens, 'tokens', tokenizer);
       const text = await runInSlices(decoding(tokenizer, body.tokens));

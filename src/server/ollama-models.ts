@@ -101,7 +101,10 @@ export async function showModel({ context: { registry } }: Call, body: z.output<
 
 function scalarsOf(metadata: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(
-    Object.entries(metadata).filter(([, value]) => value === null || typeof value !== 'object'),
+    Object.entries(metadata)
+      .filter(([, value]) => value === null || typeof value !== 'object')
+      // Integers of GGUF beyond 2^53: JSON is not written of bigints.
+      .map(([name, value]) => [name, typeof value === 'bigint' ? Number(value) : value]),
   );
 }
 

@@ -85,8 +85,17 @@ async function alone(one: GenerationRequest, n: number): Promise<GenerationResul
 }
 
 /** All that does not tell of times and luck. */
-function essence({ text, ids, finishReason, stopId, promptTokens, logprobs, promptLogprobs }: GenerationResult) {
-  return { text, ids, finishReason, stopId, promptTokens, logprobs, promptLogprobs };
+function essence({
+  text,
+  ids,
+  finishReason,
+  stopId,
+  stopLogprobs,
+  promptTokens,
+  logprobs,
+  promptLogprobs,
+}: GenerationResult) {
+  return { text, ids, finishReason, stopId, stopLogprobs, promptTokens, logprobs, promptLogprobs };
 }
 
 describe('an engine under any load', () => {

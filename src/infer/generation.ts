@@ -35,10 +35,12 @@ export interface GenerationResult {
   readonly finishReason: FinishReason;
   /** The stop token that ended the reply; null if something else did. */
   readonly stopId: number | null;
+  /** What the model said of that stop token; null without one, or if not asked for. */
+  readonly stopLogprobs: TokenLogprobs | null;
   readonly promptTokens: number;
   /** Prompt tokens whose keys and values were there already. */
   readonly cachedTokens: number;
-  /** One entry per token of the reply; null if not asked for. */
+  /** One entry per token of `ids`; null if not asked for. */
   readonly logprobs: readonly TokenLogprobs[] | null;
   /** One entry per token of the prompt; null if not asked for. */
   readonly promptLogprobs: readonly TokenLogprobs[] | null;

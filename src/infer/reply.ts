@@ -104,16 +104,16 @@ export class Reply implements Task {
   advance(logits: Logits): number | null {
     this.#firstTokenAt ??= performance.now();
     const id = this.chooser.choose(logits.subarray(0, this.#knownVocabSize));
-    if (id === null || this.#request.stopIds.has(id)) return this.#complete('stop', id);
+    const known = id !== null && this.#logprobs ? logprobsOf(logits, id, this.#request.logprobs!) : null;
+    if (id === null || this.#request.stopIds.has(id)) return this.#complete('stop', id, known);
     const { sequence } = this;
     sequence.append(id);
     this.chooser.advance(id);
     this.#output.ids.push(id);
-    const known = this.#logprobs && logprobsOf(logits, id, this.#request.logprobs!);
-    if (known) this.#logprobs.push(known);
+    if (known) this.#logprobs!.push(known);
     this.#emit(id, this.#text?.push(id) ?? '', known);
-    if (this.#text?.isStopped) return this.#complete('stop', null);
-    return sequence.length === sequence.maxLength ? this.#complete('length', null) : id;
+    if (this.#text?.isStopped) return this.#complete('stop');
+    return sequence.length === sequence.maxLength ? this.#complete('length') : id;
   }
 
   /** Takes over what another reply to the same prompt learned of it. */
@@ -147,7 +147,7 @@ export class Reply implements Task {
     this.generation.push({ id, text, logprob: known?.logprob ?? null, topLogprobs: known?.topLogprobs ?? [] });
   }
 
-  #complete(finishReason: FinishReason, stopId: number | null): null {
+  #complete(finishReason: FinishReason, stopId: number | null = null, stopLogprobs: TokenLogprobs | null = null): null {
     const rest = this.#text?.flush() ?? '';
     if (rest !== '') this.#emit(null, rest, null);
     this.#stopListening();
@@ -155,6 +155,7 @@ export class Reply implements Task {
       ...this.#output,
       finishReason,
       stopId,
+      stopLogprobs,
       promptTokens: this.sequence.promptLength,
       cachedTokens: this.sequence.numCached ?? 0,
       logprobs: this.#logprobs,

@@ -104,7 +104,7 @@ export class ChatReplies {
       choices: replies.map((reply, index) => this.#choice(reply, index)),
       usage: usageOf(results),
       system_fingerprint: FINGERPRINT,
-      ...promptLogprobs(this.#lease.model.tokenizer, results[0]!),
+      ...promptLogprobs(this.#lease.model.tokenizer, this.#request, results[0]!),
     };
   }
 

@@ -9,7 +9,7 @@ import { invalidField } from './api-error.ts';
 import { mergeReplies } from './merge-replies.ts';
 import type { Lease } from './model-registry.ts';
 import type { CompletionRequest } from './openai-completion-schema.ts';
-import { completionLogprobs } from './openai-logprobs.ts';
+import { completionLogprobs, withTop } from './openai-logprobs.ts';
 import { promptLogprobs, usageOf } from './openai-usage.ts';
 import { promptList } from './prompt-list.ts';
 import { fieldConstraint } from './reply-constraint.ts';
@@ -30,7 +30,7 @@ export async function startCompletion(
   const { model, entry } = lease;
   try {
     const { n = 1, best_of: bestOf = n } = request;
-    checkCounts(request, n, bestOf);
+    checkFields(request, n, bestOf);
     const prompts = await promptList(model, request.prompt, 'prompt', scope.signal);
     const plans = prompts.map((promptIds) => ({ promptIds, numReplies: bestOf, param: 'prompt' }));
     const wantsLogprobs = request.logprobs !== undefined;
@@ -57,10 +57,14 @@ export async function startCompletion(
   }
 }
 
-function checkCounts({ stream }: CompletionRequest, n: number, bestOf: number): void {
+/** Throws a 400 for fields that contradict each other. */
+function checkFields({ stream, echo, logprobs }: CompletionRequest, n: number, bestOf: number): void {
   if (bestOf < n) throw invalidField('best_of', `best_of: must be at least n, which is ${n}`);
   if (stream && bestOf > n) {
     throw invalidField('best_of', 'best_of: cannot be streamed, as the best is known at the end; leave out stream');
+  }
+  if (stream && echo && logprobs !== undefined) {
+    throw invalidField('echo', 'echo: with logprobs, it comes with the whole reply only; leave out stream');
   }
 }
 
@@ -106,7 +110,6 @@ export class CompletionReplies {
         replies.map(({ result }) => result),
         bestOf,
       ),
-      ...promptLogprobs(this.#tokenizer, replies[0]!.result),
     };
   }
 
@@ -132,7 +135,7 @@ export class CompletionReplies {
     for await (const { index, item } of mergeReplies(this.#items)) {
       if (item.kind === 'end') {
         results[index] = item.result;
-        yield chunk(index, '', [], item.finishReason);
+        yield chunk(index, '', item.result.stopLogprobs ? [item.result.stopLogprobs] : [], item.finishReason);
       } else if (item.text !== '' || item.token !== null) {
         yield chunk(index, item.text, item.token === null ? [] : [item.token], null);
       }
@@ -148,17 +151,22 @@ export class CompletionReplies {
     const { prompt } = this.#request;
     if (typeof prompt === 'string') return prompt;
     const given = typeof prompt[0] === 'number' ? prompt : prompt[index]!;
-    return typeof given === 'string' ? given : this.#tokenizer.decode(given as readonly number[]);
+    return typeof given === 'string'
+      ? given
+      : this.#tokenizer.decode(given as readonly number[], { skipSpecial: true }); // as in replies
   }
 
   #choice({ text, tokens, finishReason, result }: WholeReply, index: number): object {
     const { echo, logprobs, n = 1 } = this.#request;
-    const shown = echo ? [...(result.promptLogprobs ?? []), ...tokens] : tokens;
+    const ending = result.stopLogprobs ? [result.stopLogprobs] : [];
+    const echoed = echo ? withTop(result.promptLogprobs ?? [], logprobs ?? 0) : [];
     return {
       index,
       text: echo ? this.#promptText(Math.floor(index / n)) + text : text,
-      logprobs: logprobs === undefined ? null : completionLogprobs(this.#tokenizer, shown, 0),
+      logprobs:
+        logprobs === undefined ? null : completionLogprobs(this.#tokenizer, [...echoed, ...tokens, ...ending], 0),
       finish_reason: finishReason,
+      ...promptLogprobs(this.#tokenizer, this.#request, result),
     };
   }
 }

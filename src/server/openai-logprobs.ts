@@ -30,26 +30,39 @@ export function chatLogprob(tokenizer: Tokenizer, { id, logprob, topLogprobs }: 
   };
 }
 
-/** `logprobs` of a text completion; `firstOffset` is where in the text its first token starts. */
+/** So many alternatives of each token, where the engine told more of them for another field of the request. */
+export function withTop(tokens: readonly TokenLogprobs[], numTop: number): TokenLogprobs[] {
+  return tokens.map((token) => ({ ...token, topLogprobs: token.topLogprobs.slice(0, numTop) }));
+}
+
+/** The key of a token where only texts may stand: part of a character is written as OpenAI does, so that two of them stay two. */
+function textName(tokenizer: Tokenizer, id: number): string {
+  const text = tokenizer.decode([id]);
+  if (!text.includes('\uFFFD')) return text;
+  const bytes = tokenizer.tokenBytes(id);
+  return `bytes:${[...bytes].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}`;
+}
+
+/** `logprobs` of a text completion; `firstOffset` is where in the text its first token starts. Special tokens take no room there. */
 export function completionLogprobs(
   tokenizer: Tokenizer,
   tokens: readonly TokenLogprobs[],
   firstOffset: number,
 ): object {
+  const text = tokenizer.streamDecoder({ skipSpecial: true });
   let offset = firstOffset;
-  const offsets: number[] = [];
-  const names = tokens.map(({ id }) => tokenizer.decode([id]));
-  for (const name of names) {
-    offsets.push(offset);
-    offset += name.length;
-  }
+  const offsets = tokens.map(({ id }) => {
+    const start = offset;
+    offset += text.push(id).length;
+    return start;
+  });
   return {
-    tokens: names,
+    tokens: tokens.map(({ id }) => textName(tokenizer, id)),
     token_logprobs: tokens.map(({ logprob }) => (logprob === null ? null : finite(logprob))),
     top_logprobs: tokens.map(({ logprob, topLogprobs }) =>
       logprob === null
         ? null
-        : Object.fromEntries(topLogprobs.map((top) => [tokenizer.decode([top.id]), finite(top.logprob)])),
+        : Object.fromEntries(topLogprobs.map((top) => [textName(tokenizer, top.id), finite(top.logprob)])),
     ),
     text_offset: offsets,
   };

@@ -31,18 +31,17 @@ const frame = {
   system_fingerprint: z.string(),
 };
 
+/** What was said of a prompt. */
+const promptLogprobs = {
+  prompt_logprobs: z
+    .array(tokenLogprobSchema.nullable())
+    .optional()
+    .describe('if they were asked for: one entry for each token of the prompt, the first null'),
+};
+
 /** A whole reply. */
-function completionOf(object: string, choice: z.ZodType): z.ZodType {
-  return z.object({
-    ...frame,
-    object: z.literal(object),
-    choices: z.array(choice).min(1),
-    usage,
-    prompt_logprobs: z
-      .array(tokenLogprobSchema.nullable())
-      .optional()
-      .describe('of the first prompt, if they were asked for: one entry a token, the first null'),
-  });
+function completionOf(object: string, choice: z.ZodType): z.ZodObject {
+  return z.object({ ...frame, object: z.literal(object), choices: z.array(choice).min(1), usage });
 }
 
 /** An object of a stream. */
@@ -91,7 +90,7 @@ const chatChunkChoice = z.object({
 });
 
 export const chatResponses = jsonOrEvents(
-  completionOf('chat.completion', chatChoice),
+  completionOf('chat.completion', chatChoice).extend(promptLogprobs),
   chunkOf('chat.completion.chunk', chatChunkChoice),
 );
 
@@ -101,7 +100,7 @@ const textChoice = z.object({
   text: z.string(),
   logprobs: z
     .object({
-      tokens: z.array(z.string()),
+      tokens: z.array(z.string()).describe('the echoed prompt, the reply, and the stop token if one ended it'),
       token_logprobs: z.array(z.number().nullable()),
       top_logprobs: z.array(z.record(z.string(), z.number()).nullable()),
       text_offset: z.array(count),
@@ -110,7 +109,7 @@ const textChoice = z.object({
 });
 
 export const completionResponses = jsonOrEvents(
-  completionOf('text_completion', textChoice.extend({ finish_reason: textFinishReason })),
+  completionOf('text_completion', textChoice.extend({ finish_reason: textFinishReason, ...promptLogprobs })),
   chunkOf('text_completion', textChoice.extend({ finish_reason: textFinishReason.nullable() })),
 );
 

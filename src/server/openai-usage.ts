@@ -3,7 +3,8 @@
  */
 import type { GenerationResult } from '../infer/generation.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import { chatLogprob } from './openai-logprobs.ts';
+import { chatLogprob, withTop } from './openai-logprobs.ts';
+import type { SamplingFields } from './request-fields.ts';
 
 /** Usage of all replies of a request; a prompt counts once however many replies it gets. */
 export function usageOf(results: readonly GenerationResult[], numRepliesPerPrompt = results.length): object {
@@ -18,9 +19,14 @@ export function usageOf(results: readonly GenerationResult[], numRepliesPerPromp
   };
 }
 
-/** `prompt_logprobs`, if they were asked for: one entry a token, the first null. */
-export function promptLogprobs(tokenizer: Tokenizer, { promptLogprobs: tokens }: GenerationResult): object {
-  if (tokens === null) return {};
+/** `prompt_logprobs`, if a request asked for them: one entry a token, the first null. */
+export function promptLogprobs(
+  tokenizer: Tokenizer,
+  { prompt_logprobs: numTop }: SamplingFields,
+  { promptLogprobs: told }: GenerationResult,
+): object {
+  if (numTop === undefined || told === null) return {};
+  const tokens = withTop(told, numTop);
   return { prompt_logprobs: tokens.map((token) => (token.logprob === null ? null : chatLogprob(tokenizer, token))) };
 }
 

@@ -18,6 +18,9 @@ export function samplingRequest(
   maxTokens: number | null,
   { stopIds, tokenizer }: Pick<ServedModel, 'stopIds' | 'tokenizer'>,
 ): ReplyOptions {
+  if (fields.stream && fields.prompt_logprobs !== undefined) {
+    throw invalidField('prompt_logprobs', 'prompt_logprobs: come with the whole reply only; leave out stream');
+  }
   const extraStopIds = fields.stop_token_ids ?? [];
   checkTokenIds(extraStopIds, 'stop_token_ids', tokenizer);
   return {

@@ -27,6 +27,11 @@ const tools = [
   },
 ];
 
+/** A choice with a field of vLLM's. */
+type PromptTelling = OpenAI.CompletionChoice & {
+  readonly prompt_logprobs: readonly (OpenAI.ChatCompletionTokenLogprob | null)[];
+};
+
 let running: RunningServer;
 let client: OpenAI;
 before(async () => {
@@ -256,6 +261,47 @@ describe('openai client: completions, embeddings, models', () => {
     assert.equal(logprobs![0], null);
     assert.ok(logprobs!.slice(1).every((value) => value <= 0));
     assert.equal(offsets!.length, tokens!.length);
+  });
+
+  it('tells what the model says of every prompt, if it is asked for', async () => {
+    const request = { model: MODEL, prompt: ['the hay', 'llama'], max_tokens: 1, echo: true, logprobs: 3 };
+    const told = { ...request, prompt_logprobs: 1 };
+    const { choices } = await client.completions.create(told as typeof request);
+    for (const choice of choices as PromptTelling[]) {
+      const [first, ...tokens] = choice.prompt_logprobs;
+      assert.equal(first, null);
+      assert.ok(tokens.every((token) => token!.top_logprobs.length === 1));
+      const { token_logprobs: echoed, top_logprobs: alternatives } = choice.logprobs!;
+      assert.deepEqual(
+        tokens.map((token) => token!.logprob),
+        echoed!.slice(1, tokens.length + 1),
+      );
+      assert.equal(Object.keys(alternatives![1]!).length, 3);
+    }
+    const plain = await client.completions.create(request);
+    assert.ok(plain.choices.every((choice) => !('prompt_logprobs' in choice)));
+  });
+
+  it('tells the log-probability of the token that ended a text, which harnesses of evaluation count on', async () => {
+    const request = { model: MODEL, prompt: 'the hay', max_tokens: 1, temperature: 0, logprobs: 2 };
+    const forced = { logit_bias: { 97: 100 } };
+    const [drawn] = (await client.completions.create({ ...request, ...forced })).choices;
+    const stopped = { ...request, ...forced, stop_token_ids: [97] };
+    const [ended] = (await client.completions.create(stopped)).choices;
+    assert.equal(ended!.finish_reason, 'stop');
+    assert.equal(ended!.text, '');
+    assert.deepEqual(ended!.logprobs, drawn!.logprobs);
+    let last = null;
+    for await (const { choices } of await client.completions.create({ ...stopped, stream: true })) last = choices[0];
+    assert.deepEqual(last!.logprobs, drawn!.logprobs);
+  });
+
+  it('refuses to stream what is known of the whole only', async () => {
+    const request = { model: MODEL, prompt: 'the hay', stream: true as const };
+    const told = { ...request, prompt_logprobs: 1 };
+    await assert.rejects(client.completions.create(told as typeof request), { status: 400, param: 'prompt_logprobs' });
+    const echoed = { ...request, echo: true, logprobs: 1 };
+    await assert.rejects(client.completions.create(echoed), { status: 400, param: 'echo' });
   });
 
   it('gives the best of several', async () => {

@@ -7,6 +7,7 @@ import { apiKeys } from './api-keys.ts';
 import { createCriaServer, type CriaServer, type ServerOptions } from './server.ts';
 import { toyCatalog, type ToyOptions } from './toy-catalog.ts';
 
+const TOOL = { type: 'function', function: { name: 'weather' } };
 const CHAT = '/v1/chat/completions';
 const asking = (fields: object = {}) => ({
   messages: [{ role: 'user', content: 'hay' }],
@@ -61,6 +62,9 @@ describe('server: bodies', () => {
       [asking({ temperature: 'hot' }), 400, /^temperature:/],
       [asking({ sampling: 1 }), 400, /^sampling: this field is not known/],
       [asking({ functions: [] }), 400, /^functions: .*replaced by tools/],
+      [asking({ response_format: { type: 'text', schema: {} } }), 400, /^response_format\.schema: .*not known/],
+      [asking({ tools: [{ ...TOOL, returns: {} }] }), 400, /^tools\[0\]\.returns: .*not known/],
+      [asking({ tools: [TOOL], tool_choice: { ...TOOL, by: 1 } }), 400, /^tool_choice/],
       [asking({ messages: [{ role: 'user', content: [{ type: 'image_url' }] }] }), 400, /reads text only/],
       [asking({ user: 'x'.repeat(30_000) }), 413, /larger than/],
     ];

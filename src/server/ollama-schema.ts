@@ -95,9 +95,9 @@ const message = z.object({
 });
 export type OllamaMessage = z.output<typeof message>;
 
-const tool = z.object({
+const tool = z.strictObject({
   type: z.literal('function'),
-  function: z.object({
+  function: z.strictObject({
     name: z.string(),
     description: optional(z.string()),
     parameters: optional(z.record(z.string(), z.unknown())),

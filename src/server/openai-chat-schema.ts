@@ -36,9 +36,9 @@ export type OpenaiMessage = z.output<typeof messageSchema>;
 
 const MAX_TOOLS = 128;
 
-export const toolSchema = z.object({
+export const toolSchema = z.strictObject({
   type: z.literal('function'),
-  function: z.object({
+  function: z.strictObject({
     name: z.string().regex(/^[\w.-]{1,64}$/, 'must be 1 to 64 letters, digits, "_", "-" or "."'),
     description: optional(z.string()),
     parameters: optional(z.record(z.string(), z.unknown())),
@@ -49,15 +49,18 @@ export type OpenaiTool = z.output<typeof toolSchema>;
 
 const toolChoice = z.union([
   z.enum(['none', 'auto', 'required']),
-  z.object({ type: z.literal('function'), function: z.object({ name: z.string() }) }),
+  z.strictObject({ type: z.literal('function'), function: z.strictObject({ name: z.string() }) }),
 ]);
 
 const responseFormatSchema = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('text') }),
-  z.object({ type: z.literal('json_object') }),
-  z.object({
+  z.strictObject({ type: z.literal('text') }),
+  z.strictObject({
+    type: z.literal('json_object'),
+    schema: optional(z.record(z.string(), z.unknown())).describe("as llama.cpp's server takes it"),
+  }),
+  z.strictObject({
     type: z.literal('json_schema'),
-    json_schema: z.object({
+    json_schema: z.strictObject({
       name: optional(z.string()),
       description: optional(z.string()),
       schema: optional(z.record(z.string(), z.unknown())),

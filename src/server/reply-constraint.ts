@@ -112,14 +112,12 @@ function parsedSchema(schema: string | Readonly<Record<string, unknown>>, param:
 
 function formatSources({ response_format: format }: ChatRequest): Source[] {
   if (format === undefined || format.type === 'text') return [];
-  if (format.type === 'json_object') return [['response_format', jsonConstraint]];
-  const { schema } = format.json_schema;
-  return [
-    [
-      'response_format.json_schema.schema',
-      (vocabulary) => (schema === undefined ? jsonConstraint(vocabulary) : jsonSchemaConstraint(schema, vocabulary)),
-    ],
-  ];
+  const [place, schema] =
+    format.type === 'json_object'
+      ? ['response_format.schema', format.schema]
+      : ['response_format.json_schema.schema', format.json_schema.schema];
+  if (schema === undefined) return [['response_format', jsonConstraint]];
+  return [[place, (vocabulary) => jsonSchemaConstraint(schema, vocabulary)]];
 }
 
 function toolSources({
@@ -142,5 +140,7 @@ function toolSources({
   if (typeof chosen === 'object' && !signatures.some(({ name }) => name === chosen.name)) {
     throw invalidField('tool_choice', `tool_choice: there is no tool "${chosen.name}"; name one of tools`);
   }
-  return [['tools', (vocabulary) => toolConstraint(signatures, chosen, vocabulary, { parallel })]];
+  // A named tool is called once, as by OpenAI: who uses it to get an object out of a text refuses a second one.
+  const several = parallel && typeof chosen === 'string';
+  return [['tools', (vocabulary) => toolConstraint(signatures, chosen, vocabulary, { parallel: several })]];
 }

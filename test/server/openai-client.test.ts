@@ -147,6 +147,19 @@ describe('openai client: structured output', () => {
     assert.ok(Animal.safeParse(answer.choices[0]!.message.parsed).success);
   });
 
+  it("keeps to a schema beside json_object, as llama.cpp's server and its clients have it", async () => {
+    const schema = z.toJSONSchema(Animal);
+    const format = { type: 'json_object' as const, schema };
+    const answer = await client.chat.completions.create({
+      model: MODEL,
+      messages,
+      max_tokens: 200,
+      seed: 5,
+      response_format: format,
+    });
+    assert.ok(Animal.safeParse(JSON.parse(answer.choices[0]!.message.content!)).success);
+  });
+
   it('refuses a schema it cannot keep to, naming the place', async () => {
     const schema = { type: 'object', properties: { a: { not: {} } } };
     const request = {
@@ -181,6 +194,16 @@ describe('openai client: tools', () => {
     const call = choice!.message.tool_calls![0]!;
     assert.ok(call.type === 'function' && call.function.name === 'weather' && call.id.startsWith('call_'));
     checkArguments(call.function.arguments);
+  });
+
+  it('calls a tool that is named once, though several calls are allowed', async () => {
+    const tool_choice = { type: 'function' as const, function: { name: 'weather' } };
+    const request = { model: MODEL, messages, tools, tool_choice, max_tokens: 400, n: 8, seed: 1 };
+    const { choices } = await client.chat.completions.create(request);
+    assert.deepEqual(
+      choices.map(({ message }) => message.tool_calls!.length),
+      choices.map(() => 1),
+    );
   });
 
   it('streams the id and name first, then fragments of the arguments', async () => {

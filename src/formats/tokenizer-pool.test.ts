@@ -56,12 +56,12 @@ describe('a tokenizer on several threads', () => {
 
   it('refuses what one thread refuses, with its class and words, and goes on', async () => {
     const place = mkdtempSync(join(folder, 'slow-'));
-    writeFileSync(join(place, 'tokenizer.json'), splittingTokenizer('(?:a+)+b'));
+    writeFileSync(join(place, 'tokenizer.json'), splittingTokenizer('a*b'));
     const pool = await openTokenizerPool(place, 2);
     const texts = Array.from({ length: 8 }, () => 'ab'.repeat(2 ** 16));
-    await assert.rejects(pool.encode([...texts, 'a'.repeat(200)]), (error) => {
+    await assert.rejects(pool.encode([...texts, 'a'.repeat(200_000)]), (error) => {
       assert.ok(error instanceof FormatError);
-      assert.match(error.message, /take too long for a text of 200 characters/);
+      assert.match(error.message, /take too long or too much memory for a text of 200000 characters/);
       return true;
     });
     assert.deepEqual((await pool.encode(texts))[7], pool.tokenizer.encodeToUint32(texts[7]!));

@@ -1,6 +1,7 @@
 /**
  * Pre-tokenising by regular expressions, for patterns that no scanner was written for: exact, but slower, and without
- * a scanner's promise of linear time: an expression may take time exponential in its text, so whoever can bounds it.
+ * a scanner's promise of linear time: what could take exponential time is refused when it is read, but an expression may take time
+ * quadratic in its text, so whoever can bounds it.
  */
 import { FormatError } from '../util/errors.ts';
 import { translateRegExp } from './regexp-translation.ts';
@@ -16,7 +17,7 @@ const unbounded: RunBounded = (work) => ({ result: work() });
 /** Published patterns take less than a thousandth of this. */
 const boundMilliseconds = (text: string): number => 2000 + text.length / 100;
 
-/** Splits text into pieces, each stage cutting the pieces of the one before; throws a FormatError if that takes unreasonably long. */
+/** Splits text into pieces, each stage cutting the pieces of the one before; throws a FormatError if that takes unreasonably long, or could. */
 export function regExpSplitter(
   stages: readonly SplitStage[],
   runBounded: RunBounded = unbounded,
@@ -34,13 +35,23 @@ export function regExpSplitter(
     return pieces;
   };
   return (text) => {
-    const done = runBounded(() => split(text), boundMilliseconds(text));
-    if (done !== null) return done.result;
+    const pieces = runBounded(() => nullOnOverflow(() => split(text)), boundMilliseconds(text))?.result;
+    if (pieces) return pieces;
     throw new FormatError(
-      `${stages[0]!.where}: the regular expressions of this tokenizer take too long for a text of ${text.length} characters; ` +
+      `${stages[0]!.where}: the regular expressions of this tokenizer take too long or too much memory for a text of ${text.length} characters; ` +
         'use a tokenizer with a GPT-2 or Llama 3 pattern.',
     );
   };
+}
+
+/** The matcher's stack of choices has a limit, which repeated groups reach in texts of megabytes. */
+function nullOnOverflow<T>(work: () => T): T | null {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
 }
 
 function splitAt(text: string, pattern: RegExp, dropsUnmatched: boolean): string[] {

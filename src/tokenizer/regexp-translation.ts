@@ -1,23 +1,43 @@
 /**
  * Regular expressions of tokenizer files (Oniguruma's dialect, as Hugging Face uses it) as JavaScript ones that match the same text.
  * White space, letters and numbers come from unicode-ranges.ts; `(?i:...)` is written out, because Node 20 lacks it;
- * possessive quantifiers become a look-ahead with a back-reference. What has no equal here is refused by name.
+ * possessive quantifiers become a look-ahead with a back-reference. What has no equal here is refused by name,
+ * and so is what a hostile file could make us wait for.
  */
 import { codePointClasses, LETTER, NEWLINE, NUMBER, SPACE } from './code-point-classes.ts';
+import { costProblem } from './regexp-cost.ts';
 import { FormatError } from '../util/errors.ts';
 
 /** JavaScript expression (flags g, v) for `source`; `where` names the place in the file for errors. */
 export function translateRegExp(source: string, where: string): RegExp {
   const translated = new Translator(source, where).translate();
+  const compiled = compile(translated, source, where);
+  const problem = costProblem(translated);
+  if (problem === null) return compiled;
+  throw new FormatError(
+    `${where}: the regular expression ${shown(source)} is refused, because it could take unreasonably long (${problem}); ` +
+      'use a tokenizer with a GPT-2 or Llama 3 pattern.',
+  );
+}
+
+function compile(translated: string, source: string, where: string): RegExp {
   try {
     return new RegExp(translated, 'gv');
   } catch (cause) {
     // The engine's own message quotes the translation, which is long.
-    throw new FormatError(`${where}: the regular expression ${source} is not valid; use an undamaged file.`, { cause });
+    throw new FormatError(`${where}: the regular expression ${shown(source)} is not valid; use an undamaged file.`, {
+      cause,
+    });
   }
 }
 
+function shown(source: string): string {
+  return source.length > 200 ? `${source.slice(0, 200)}…` : source;
+}
+
 const SPECIAL_GROUP = /^\((?:\?(?:[:!=]|<[=!]|i:|i\)))?/;
+/** Classes within classes; deeper ones are refused, so that the recursion over them cannot overflow. */
+const MAX_CLASS_DEPTH = 50;
 const QUANTIFIER = /^(?:[*+?]|\{\d+(?:,\d*)?\})/;
 
 class Translator {
@@ -95,7 +115,8 @@ class Translator {
     }
   }
 
-  #charClass(): string {
+  #charClass(depth = 1): string {
+    if (depth > MAX_CLASS_DEPTH) throw this.#unsupported('more than 50 nested classes');
     let out = this.#take(1);
     if (this.#source[this.#pos] === '^') out += this.#take(1);
     for (let isFirst = true; ; isFirst = false) {
@@ -104,7 +125,7 @@ class Translator {
       if (char === ']' && !isFirst) return out + this.#take(1);
       if (char === '[') {
         if (this.#source[this.#pos + 1] === ':') throw this.#unsupported('[: :]');
-        out += this.#charClass();
+        out += this.#charClass(depth + 1);
       } else if (this.#source.startsWith('&&', this.#pos)) {
         throw this.#unsupported('&&');
       } else {
@@ -183,7 +204,7 @@ class Translator {
 
   #unsupported(what: string): FormatError {
     return new FormatError(
-      `${this.#where}: the regular expression ${this.#source} uses ${what}, which is not supported here; ` +
+      `${this.#where}: the regular expression ${shown(this.#source)} uses ${what}, which is not supported here; ` +
         'use a tokenizer with a GPT-2 or Llama 3 pattern.',
     );
   }

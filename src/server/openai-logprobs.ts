@@ -3,6 +3,7 @@
  */
 import type { TokenLogprobs } from '../infer/token-logprobs.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { tokenPiece } from './token-piece.ts';
 
 /** OpenAI's API has no minus infinity; its own lowest value. */
 const LOWEST = -9999;
@@ -37,10 +38,9 @@ export function withTop(tokens: readonly TokenLogprobs[], numTop: number): Token
 
 /** The key of a token where only texts may stand: part of a character is written as OpenAI does, so that two of them stay two. */
 function textName(tokenizer: Tokenizer, id: number): string {
-  const text = tokenizer.decode([id]);
-  if (!text.includes('\uFFFD')) return text;
-  const bytes = tokenizer.tokenBytes(id);
-  return `bytes:${[...bytes].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}`;
+  const piece = tokenPiece(tokenizer, id);
+  if (typeof piece === 'string') return piece;
+  return `bytes:${piece.map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}`;
 }
 
 /** `logprobs` of a text completion; `firstOffset` is where in the text its first token starts. Special tokens take no room there. */

@@ -3,12 +3,12 @@
  * Sources: llama.cpp tools/server/README.md; vLLM's OpenAI-compatible server, tokenizer API.
  */
 import { z } from 'zod';
-import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { messageSchema, toolSchema } from './openai-chat-schema.ts';
 import { chatMessages, toolDefinitions } from './openai-messages.ts';
 import { chatPrompt } from './prompt.ts';
 import { optional } from './request-fields.ts';
 import type { TextModel } from './text-task.ts';
+import { tokenPiece } from './token-piece.ts';
 
 const flag = optional(z.boolean());
 const model = optional(z.string());
@@ -53,7 +53,7 @@ export function tokenized(body: TokenizeRequest, textModel: TextModel): object {
       bos: (body.add_special ?? false) && tokenizer.roles.addsBos,
       allowSpecial: body.parse_special ?? true,
     });
-    return { tokens: body.with_pieces ? ids.map((id) => ({ id, piece: pieceOf(tokenizer, id) })) : ids };
+    return { tokens: body.with_pieces ? ids.map((id) => ({ id, piece: tokenPiece(tokenizer, id) })) : ids };
   }
   const ids =
     'prompt' in body
@@ -67,11 +67,4 @@ export function tokenized(body: TokenizeRequest, textModel: TextModel): object {
     max_model_len: textModel.contextLength,
     ...(body.return_token_strs ? { token_strs: ids.map((id) => tokenizer.decode([id])) } : {}),
   };
-}
-
-/** Text, or bytes where a token holds part of a character (llama.cpp). */
-function pieceOf(tokenizer: Tokenizer, id: number): string | number[] {
-  const bytes = tokenizer.tokenBytes(id);
-  const text = tokenizer.decode([id]);
-  return text.includes('\ufffd') ? [...bytes] : text;
 }

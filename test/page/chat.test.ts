@@ -322,6 +322,12 @@ describe('the chat in a browser', { skip: skipReason, timeout: 300_000 }, () => 
     await page.getByText('You said second again as message 1.').waitFor();
   });
 
+  it('opens at an address that is no encoded text', async () => {
+    const opened = await openPage(browser, `${server.url}#/chat/%E0%A4%A`);
+    watched.push(opened);
+    await opened.page.getByRole('heading', { name: 'What is on your mind?' }).waitFor();
+  });
+
   it('made no complaint and asked no other machine', () => {
     assert.deepEqual(
       watched.flatMap(({ complaints }) => complaints),
